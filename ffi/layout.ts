@@ -1,0 +1,381 @@
+/**
+ * Draws reservations and maps as text, for `console.log` and `Deno.inspect`.
+ *
+ * @module
+ */
+
+import type { Granularity } from "./granularity.ts";
+
+/** What is drawn of a map inside a reservation. */
+export interface LayoutMap {
+  readonly offset: number;
+  readonly size: number;
+  readonly granularity: Granularity;
+  readonly path: string | null;
+  readonly writable: boolean;
+}
+
+/** A reservation, its maps and its gaps, both in address order. */
+export interface Layout {
+  readonly address: bigint;
+  readonly size: number;
+  readonly maps: Iterable<LayoutMap>;
+  readonly gaps: Iterable<{ readonly offset: number; readonly size: number }>;
+}
+
+/** What is drawn of a map by itself. */
+export interface MapDetails {
+  readonly address: bigint;
+  readonly size: number;
+  readonly granularity: Granularity;
+  readonly sharing: "shared" | "private";
+  readonly path: string | null;
+  readonly writable: boolean;
+}
+
+/** How to draw. */
+export interface DrawOptions {
+  /** No line gets wider, except that less than 60 columns are drawn as 60. */
+  readonly columns: number;
+  readonly colors: boolean;
+}
+
+/** How to draw what has many maps. */
+export interface DrawReservationOptions extends DrawOptions {
+  /** At most so many lines for maps and gaps. */
+  readonly rows: number;
+}
+
+interface Range {
+  readonly map: LayoutMap | null;
+  readonly offset: number;
+  /** To the next range: whole pages, where `map.size` may end inside one. */
+  readonly extent: number;
+}
+
+interface Run {
+  readonly glyph: string;
+  readonly cells: number;
+}
+
+const MIN_COLUMNS = 60;
+const MAX_BAR = 200;
+const FREE = "·";
+const MAPPED = ["█", "▒"] as const;
+const SHADES = ["░", "▒", "▓"] as const;
+
+/** Draws a reservation: a header, a bar to scale, a line for each map and gap. */
+export function drawReservation(
+  layout: Layout,
+  { columns, colors, rows }: DrawReservationOptions,
+): string {
+  columns = wholeColumns(columns);
+  const paint = painter(colors);
+  const ranges = rangesOf(layout);
+  const cells = Math.min(columns, MAX_BAR);
+  const crowded = ranges.length > cells;
+  const glyphs = glyphsOf(ranges, crowded);
+  const bar = crowded
+    ? shade(ranges, layout.size, cells)
+    : allot(ranges.map((range) => range.extent), cells)
+      .map((cells, index) => ({ glyph: glyphs[index]!, cells }));
+  const count = ranges.filter((range) => range.map !== null).length;
+
+  const lines = wrap([
+    `Pmem2VmReservation ${formatSize(layout.size)} at ${hex(layout.address)}`,
+    `${formatCount(count)} ${count === 1 ? "map" : "maps"}`,
+  ], columns);
+  lines.push(
+    bar.map(({ glyph, cells }) => paint(glyph, glyph.repeat(cells))).join(""),
+  );
+  if (crowded) {
+    lines.push(`${SHADES.join("")}█ tell how much of a cell is mapped`);
+  }
+  const shown = ranges.slice(0, Math.max(rows, 0));
+  const drawn = table(shown, layout.size, columns).map((line, index) => {
+    const glyph = glyphs[index]!;
+    return glyph === FREE
+      ? paint(FREE, `${glyph} ${line}`)
+      : `${paint(glyph, glyph)} ${line}`;
+  });
+  const more = ranges.length - shown.length;
+  return [
+    ...lines,
+    ...drawn,
+    ...(more > 0 ? [`… ${formatCount(more)} more`] : []),
+  ]
+    .join("\n");
+}
+
+/** Draws a map on one line, or more where the columns don't suffice. */
+export function drawMap(
+  map: MapDetails,
+  { columns, colors }: DrawOptions,
+): string {
+  columns = wholeColumns(columns);
+  const start = "Pmem2Map ";
+  const end = `${formatSize(map.size)} at ${hex(map.address)}`;
+  const traits: string[] = [map.granularity, map.sharing];
+  if (!map.writable) traits.push("read-only");
+  if (map.path === null) {
+    return wrap([start + end, ...traits], columns).join("\n");
+  }
+  const rest = `${start} ${[end, ...traits].join(", ")}`.length;
+  const name = formatPath(map.path, Math.max(columns - rest, 10));
+  const lines = wrap([`${start}${name} ${end}`, ...traits], columns);
+  const drawn = lines.join("\n").slice(start.length + name.length);
+  return start + painter(colors)(MAPPED[0], name) + drawn;
+}
+
+/**
+ * Formats a number of bytes in the largest unit that shows it exactly. Where
+ * that takes too many digits it is rounded, and says so: "~9.31 GiB".
+ */
+export function formatSize(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let rounded = "";
+  for (let power = units.length - 1; power >= 0; power--) {
+    const value = bytes / 1024 ** power;
+    if (value < 1 && power > 0) {
+      // 1023.999 MiB would round to "1,024 MiB".
+      if (value >= 0.999995) rounded = `~1 ${units[power]}`;
+      continue;
+    }
+    const text = `${formatCount(value)} ${units[power]}`;
+    const short = value < (power === 0 ? 1e7 : 1e5);
+    if (short && Number.isInteger(value * 100)) return text;
+    rounded ||= `~${text}`;
+  }
+  return rounded;
+}
+
+function wholeColumns(columns: number): number {
+  return columns >= MIN_COLUMNS ? Math.floor(columns) : MIN_COLUMNS;
+}
+
+/** Maps and gaps in address order. */
+function rangesOf(layout: Layout): Range[] {
+  const found = [
+    ...Array.from(layout.maps, (map) => ({ map, offset: map.offset })),
+    ...Array.from(layout.gaps, ({ offset }) => ({ map: null, offset })),
+  ].sort((a, b) => a.offset - b.offset);
+  return found.map(({ map, offset }, index) => ({
+    map,
+    offset,
+    extent: (found[index + 1]?.offset ?? layout.size) - offset,
+  }));
+}
+
+/** Maps alternate, so that neighbours differ; shades already mean something. */
+function glyphsOf(ranges: Range[], crowded: boolean): string[] {
+  let maps = 0;
+  return ranges.map(({ map }) =>
+    map === null ? FREE : MAPPED[crowded ? 0 : maps++ % 2]!
+  );
+}
+
+/** Shares out cells in proportion to sizes, but one to each at the least. */
+function allot(sizes: number[], cells: number): number[] {
+  const shares = new Array<number>(sizes.length).fill(0);
+  let total = sizes.reduce((sum, size) => sum + size, 0);
+  for (let settled = false; !settled;) {
+    settled = true;
+    const [ofCells, ofTotal] = [cells, total];
+    for (const [index, size] of sizes.entries()) {
+      if (shares[index] === 0 && size * ofCells <= ofTotal) {
+        shares[index] = 1;
+        cells--;
+        total -= size;
+        settled = false;
+      }
+    }
+  }
+  // Rounding the borders rather than the widths makes the sum come out.
+  let [border, position] = [0, 0];
+  return shares.map((share, index) => {
+    if (share !== 0) return share;
+    position += sizes[index]!;
+    const previous = border;
+    border = Math.round(position * cells / total);
+    return border - previous;
+  });
+}
+
+/** Shades each cell by how much of it is mapped. */
+function shade(ranges: Range[], size: number, cells: number): Run[] {
+  const cell = size / cells;
+  const mapped = new Float64Array(cells);
+  for (const { map, offset, extent } of ranges) {
+    if (map === null) continue;
+    const end = offset + extent;
+    for (let at = Math.floor(offset / cell); at < cells; at++) {
+      const overlap = Math.min(end, (at + 1) * cell) -
+        Math.max(offset, at * cell);
+      if (overlap <= 0 && at * cell >= end) break;
+      mapped[at]! += Math.max(overlap, 0);
+    }
+  }
+  const glyphs = Array.from(mapped, (bytes) => {
+    // Half a byte absorbs what the division left behind.
+    if (bytes < 0.5) return FREE;
+    if (cell - bytes < 0.5) return MAPPED[0];
+    return SHADES[Math.min(Math.floor(bytes / cell * 3), 2)]!;
+  });
+  return (glyphs.join("").match(/(.)\1*/gu) ?? [])
+    .map((run) => ({ glyph: run[0]!, cells: run.length }));
+}
+
+/** A line for each range, in columns; names last, as they may be of any width. */
+function table(ranges: Range[], size: number, columns: number): string[] {
+  const digits = (size - 1).toString(16).length;
+  const readOnly = ranges.some(({ map }) => map !== null && !map.writable);
+  const rows = ranges.map(({ map, offset, extent }) => {
+    const [amount, unit] = formatSize(map?.size ?? extent).split(" ");
+    return {
+      offset: hex(offset, digits),
+      amount: amount!,
+      unit: unit!,
+      kind: map?.granularity ?? "free",
+      access: map === null || map.writable ? "" : "ro",
+      map,
+    };
+  });
+  const widest = (key: "amount" | "unit" | "kind") =>
+    rows.reduce((width, row) => Math.max(width, row[key].length), 0);
+  const [amount, unit, kind] = [
+    widest("amount"),
+    widest("unit"),
+    widest("kind"),
+  ];
+  return rows.map((row) => {
+    let line = `${row.offset}  ${row.amount.padStart(amount)} ` +
+      `${row.unit.padEnd(unit)}  ${row.kind.padEnd(kind)}  `;
+    if (readOnly) line += `${row.access.padEnd(2)}  `;
+    if (row.map === null) return line.trimEnd();
+    // The glyph and a space go before the line.
+    return line +
+      (row.map.path === null
+        ? "no path"
+        : formatPath(row.map.path, columns - line.length - 2));
+  });
+}
+
+/**
+ * Shows a path in `columns` cells. One that could be mistaken for something
+ * else, or holds what a terminal would act upon, is shown as a string literal.
+ */
+function formatPath(path: string, columns: number): string {
+  const units = unitsOf(path);
+  const plain = /^[^\s"'\\,]+$/u.test(path) &&
+    !units.some(({ escaped }) => escaped);
+  const text = shorten(units, plain ? columns : columns - 2);
+  return plain ? text : `"${text}"`;
+}
+
+interface Unit {
+  text: string;
+  readonly width: number;
+  readonly escaped: boolean;
+}
+
+// What is invisible, moves the cursor or reorders text, what looks like a space
+// but isn't, and what would end the literal.
+const ESCAPED = /[\p{C}\p{Default_Ignorable_Code_Point}"\\]|(?! )\p{Z}/u;
+const COMBINING = /[\p{Mn}\p{Me}]/u;
+// East Asian wide and full-width characters by Unicode Standard Annex 11.
+const WIDE =
+  /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{18dff}\u{1b000}-\u{1b2ff}\u{1d300}-\u{1d376}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}]/u;
+
+/** What may not be torn apart: a character with its accents, or an escape. */
+function unitsOf(text: string): Unit[] {
+  const units: Unit[] = [];
+  for (const char of text) {
+    const last = units.at(-1);
+    const combining = COMBINING.test(char);
+    if (combining && last !== undefined && !last.escaped && last.text !== "/") {
+      last.text += char;
+    } else if (combining || ESCAPED.test(char)) {
+      const escape = escapeChar(char);
+      units.push({ text: escape, width: escape.length, escaped: true });
+    } else {
+      units.push({
+        text: char,
+        width: WIDE.test(char) ? 2 : 1,
+        escaped: false,
+      });
+    }
+  }
+  return units;
+}
+
+function escapeChar(char: string): string {
+  const short = JSON.stringify(char).slice(1, -1);
+  if (/^\\[^u]$/.test(short)) return short;
+  const code = char.codePointAt(0)!.toString(16);
+  if (code.length <= 2) return `\\x${code.padStart(2, "0")}`;
+  return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\u{${code}}`;
+}
+
+/** Leaves out the middle of a path, sparing the file's name as long as it can. */
+function shorten(units: Unit[], columns: number): string {
+  if (widthOf(units) <= columns) return join(units);
+  const name = units.slice(units.findLastIndex(({ text }) => text === "/") + 1);
+  const directories = columns - widthOf(name) - 2;
+  if (name.length > 0 && directories >= 0) {
+    return `${join(take(units, directories))}…/${join(name)}`;
+  }
+  const tail = name.length > 0 ? name : units;
+  if (widthOf(tail) <= columns) return join(tail);
+  const start = take(tail, Math.ceil((columns - 1) / 2));
+  const end = take(tail.toReversed(), columns - 1 - widthOf(start));
+  return `${join(start)}…${join(end.toReversed())}`;
+}
+
+/** As many as fit. */
+function take(units: Unit[], columns: number): Unit[] {
+  let width = 0;
+  const over = units.findIndex((unit) => (width += unit.width) > columns);
+  return over < 0 ? units : units.slice(0, over);
+}
+
+function widthOf(units: Unit[]): number {
+  return units.reduce((sum, { width }) => sum + width, 0);
+}
+
+function join(units: Unit[]): string {
+  return units.map(({ text }) => text).join("");
+}
+
+/** Joins with commas, breaking and indenting lines where they get too wide. */
+function wrap(parts: string[], columns: number): string[] {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const line = lines.at(-1);
+    if (line === undefined) {
+      lines.push(part);
+    } else if (line.length + 2 + part.length <= columns) {
+      lines[lines.length - 1] = `${line}, ${part}`;
+    } else {
+      lines[lines.length - 1] = `${line},`;
+      lines.push(`  ${part}`);
+    }
+  }
+  return lines;
+}
+
+function hex(value: number | bigint, digits = 1): string {
+  return `0x${value.toString(16).padStart(digits, "0")}`;
+}
+
+function formatCount(value: number): string {
+  // toLocaleString() takes 10 ms the first time, and 10 µs from then on.
+  return String(Math.round(value * 100) / 100)
+    .replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+}
+
+/** Two colours: what is mapped stands out, what is free stands back. */
+function painter(colors: boolean): (glyph: string, text: string) => string {
+  if (!colors) return (_, text) => text;
+  return (glyph, text) =>
+    glyph === FREE ? `\x1b[2m${text}\x1b[22m` : `\x1b[36m${text}\x1b[39m`;
+}
