@@ -11,20 +11,20 @@ const CACHE = new URL("../../.emulated-pmem", import.meta.url).pathname;
 export async function runSession(
   body: (equipment: Equipment, directory: string) => Promise<boolean>,
 ): Promise<never> {
+  await Deno.mkdir(CACHE, { recursive: true });
+  const directory = await Deno.makeTempDir({ dir: CACHE, prefix: "run-" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(signal, () => {
       Machine.cutAllPower();
+      Deno.removeSync(directory, { recursive: true });
       Deno.exit(130);
     });
   }
   let status: number;
-  let directory: string | null = null;
   try {
     if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
       throw new UnavailableError("The emulated machine needs Linux on x86-64");
     }
-    await Deno.mkdir(CACHE, { recursive: true });
-    directory = await Deno.makeTempDir({ dir: CACHE, prefix: "run-" });
     const equipment = await equip(CACHE, directory);
     status = await body(equipment, directory) ? 0 : 1;
   } catch (error) {
@@ -34,7 +34,7 @@ export async function runSession(
   } finally {
     Machine.cutAllPower();
   }
-  if (directory !== null) await tidy(directory, status === 0);
+  await tidy(directory, status === 0);
   Deno.exit(status);
 }
 
