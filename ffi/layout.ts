@@ -15,10 +15,14 @@ export interface LayoutMap {
   readonly writable: boolean;
 }
 
-/** A reservation, its maps and its gaps, both in address order. */
+/**
+ * A reservation, its maps and its gaps, both in address order. What is in
+ * neither can't be used any more, and is drawn as lost.
+ */
 export interface Layout {
   readonly address: bigint;
   readonly size: number;
+  readonly pageSize: number;
   readonly maps: Iterable<LayoutMap>;
   readonly gaps: Iterable<{ readonly offset: number; readonly size: number }>;
 }
@@ -48,8 +52,9 @@ export interface DrawReservationOptions extends DrawOptions {
 
 interface Range {
   readonly map: LayoutMap | null;
+  readonly kind: Granularity | "free" | "lost";
   readonly offset: number;
-  /** To the next range: whole pages, where `map.size` may end inside one. */
+  /** In whole pages, where a map's size may end inside one. */
   readonly extent: number;
 }
 
@@ -61,6 +66,7 @@ interface Run {
 const MIN_COLUMNS = 60;
 const MAX_BAR = 200;
 const FREE = "·";
+const LOST = "×";
 const MAPPED = ["█", "▒"] as const;
 const SHADES = ["░", "▒", "▓"] as const;
 
@@ -94,8 +100,8 @@ export function drawReservation(
   const shown = ranges.slice(0, Math.max(rows, 0));
   const drawn = table(shown, layout.size, columns).map((line, index) => {
     const glyph = glyphs[index]!;
-    return glyph === FREE
-      ? paint(FREE, `${glyph} ${line}`)
+    return shown[index]!.map === null
+      ? paint(glyph, `${glyph} ${line}`)
       : `${paint(glyph, glyph)} ${line}`;
   });
   const more = ranges.length - shown.length;
@@ -153,25 +159,44 @@ function wholeColumns(columns: number): number {
   return columns >= MIN_COLUMNS ? Math.floor(columns) : MIN_COLUMNS;
 }
 
-/** Maps and gaps in address order. */
-function rangesOf(layout: Layout): Range[] {
-  const found = [
-    ...Array.from(layout.maps, (map) => ({ map, offset: map.offset })),
-    ...Array.from(layout.gaps, ({ offset }) => ({ map: null, offset })),
+/** Maps, gaps and what is neither, in address order. */
+function rangesOf({ size, pageSize, maps, gaps }: Layout): Range[] {
+  const known: Range[] = [
+    ...Array.from(maps, (map) => ({
+      map,
+      kind: map.granularity,
+      offset: map.offset,
+      extent: Math.ceil(map.size / pageSize) * pageSize,
+    })),
+    ...Array.from(gaps, ({ offset, size }) => ({
+      map: null,
+      kind: "free" as const,
+      offset,
+      extent: size,
+    })),
   ].sort((a, b) => a.offset - b.offset);
-  return found.map(({ map, offset }, index) => ({
-    map,
-    offset,
-    extent: (found[index + 1]?.offset ?? layout.size) - offset,
-  }));
+  const ranges: Range[] = [];
+  let end = 0;
+  const skipTo = (offset: number) => {
+    if (offset <= end) return;
+    ranges.push({ map: null, kind: "lost", offset: end, extent: offset - end });
+  };
+  for (const range of known) {
+    skipTo(range.offset);
+    ranges.push(range);
+    end = range.offset + range.extent;
+  }
+  skipTo(size);
+  return ranges;
 }
 
 /** Maps alternate, so that neighbours differ; shades already mean something. */
 function glyphsOf(ranges: Range[], crowded: boolean): string[] {
   let maps = 0;
-  return ranges.map(({ map }) =>
-    map === null ? FREE : MAPPED[crowded ? 0 : maps++ % 2]!
-  );
+  return ranges.map(({ kind }) => {
+    if (kind === "free") return FREE;
+    return kind === "lost" ? LOST : MAPPED[crowded ? 0 : maps++ % 2]!;
+  });
 }
 
 /** Shares out cells in proportion to sizes, but one to each at the least. */
@@ -229,13 +254,13 @@ function shade(ranges: Range[], size: number, cells: number): Run[] {
 function table(ranges: Range[], size: number, columns: number): string[] {
   const digits = (size - 1).toString(16).length;
   const readOnly = ranges.some(({ map }) => map !== null && !map.writable);
-  const rows = ranges.map(({ map, offset, extent }) => {
+  const rows = ranges.map(({ map, kind, offset, extent }) => {
     const [amount, unit] = formatSize(map?.size ?? extent).split(" ");
     return {
       offset: hex(offset, digits),
       amount: amount!,
       unit: unit!,
-      kind: map?.granularity ?? "free",
+      kind,
       access: map === null || map.writable ? "" : "ro",
       map,
     };
@@ -373,9 +398,11 @@ function formatCount(value: number): string {
     .replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/** Two colours: what is mapped stands out, what is free stands back. */
+/** Two colours: what is mapped stands out, what isn't stands back. */
 function painter(colors: boolean): (glyph: string, text: string) => string {
   if (!colors) return (_, text) => text;
   return (glyph, text) =>
-    glyph === FREE ? `\x1b[2m${text}\x1b[22m` : `\x1b[36m${text}\x1b[39m`;
+    glyph === FREE || glyph === LOST
+      ? `\x1b[2m${text}\x1b[22m`
+      : `\x1b[36m${text}\x1b[39m`;
 }

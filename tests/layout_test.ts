@@ -29,7 +29,7 @@ function layout(size: number, maps: LayoutMap[]): Layout {
     end = offset + Math.ceil(size / PAGE) * PAGE;
   }
   if (size > end) gaps.push({ offset: end, size: size - end });
-  return { address: 0x7f1200000000n, size, maps, gaps };
+  return { address: 0x7f1200000000n, size, pageSize: PAGE, maps, gaps };
 }
 
 const THREE_MAPS = layout(64 * KIB, [
@@ -69,6 +69,44 @@ Pmem2VmReservation 64 KiB at 0x7f1200000000, 3 maps
 ▒ 0x2000      8 KiB  cache-line  ro  /srv/data/…/journal.log
 · 0x4000     44 KiB  free
 █ 0xf000      4 KiB  byte            no path`,
+  );
+});
+
+Deno.test("drawReservation() counts pages of any size", () => {
+  const large: Layout = {
+    ...THREE_MAPS,
+    size: 128 * KIB,
+    pageSize: 64 * KIB,
+    maps: [map(0, 5000, "notes.db")],
+    gaps: [{ offset: 64 * KIB, size: 64 * KIB }],
+  };
+  assertEquals(
+    drawReservation(large, PLAIN),
+    `\
+Pmem2VmReservation 128 KiB at 0x7f1200000000, 1 map
+${"█".repeat(30)}${"·".repeat(30)}
+█ 0x00000  5,000 B    page  notes.db
+· 0x10000     64 KiB  free`,
+  );
+});
+
+Deno.test("drawReservation() shows what is neither mapped nor free", () => {
+  const holes: Layout = {
+    ...THREE_MAPS,
+    size: 10 * PAGE,
+    maps: [map(PAGE, 5000, "notes.db")],
+    gaps: [{ offset: 4 * PAGE, size: 4 * PAGE }],
+  };
+  assertEquals(
+    drawReservation(holes, PLAIN),
+    `\
+Pmem2VmReservation 40 KiB at 0x7f1200000000, 1 map
+××××××████████████××××××························××××××××××××
+× 0x0000      4 KiB  lost
+█ 0x1000  5,000 B    page  notes.db
+× 0x3000      4 KiB  lost
+· 0x4000     16 KiB  free
+× 0x8000      8 KiB  lost`,
   );
 });
 
