@@ -72,6 +72,13 @@ const ALL = [
       of: clusters(count, first),
     }))
   ),
+  {
+    name: "tiny maps in the middle",
+    of: reservation(
+      2 ** 40,
+      [0, 2, 4].map((page) => map(2 ** 39 + page * PAGE, PAGE, `${page}.db`)),
+    ),
+  },
 ];
 
 interface Element {
