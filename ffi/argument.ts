@@ -1,0 +1,173 @@
+/**
+ * What a caller hands in, checked before anything native is called. Nothing
+ * in here runs code of the caller: no `toString`, no `valueOf`, no overridden
+ * getter.
+ *
+ * @module
+ */
+
+/** How a value is named in an error. */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(
+        value.length > 80 ? `${value.slice(0, 80)}…` : value,
+      );
+    case "bigint":
+      return `${value}n`;
+    case "symbol":
+    case "function":
+      return `a ${typeof value}`;
+    case "object":
+      return value === null ? "null" : "an object";
+    default:
+      return Object.is(value, -0) ? "-0" : `${value}`;
+  }
+}
+
+/** A `TypeError` for what has the wrong type. */
+export function wrongType(
+  action: string,
+  name: string,
+  rule: string,
+  value: unknown,
+): TypeError {
+  return new TypeError(
+    `Cannot ${action} as ${name} must be ${rule}: received ${show(value)}`,
+  );
+}
+
+/** A `RangeError` for what has the right type and the wrong value. */
+export function outOfRange(
+  action: string,
+  name: string,
+  rule: string,
+  value: unknown,
+): RangeError {
+  return new RangeError(
+    `Cannot ${action} as ${name} must be ${rule}: received ${show(value)}`,
+  );
+}
+
+/** Whether a value may have private fields to look for. */
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** A `TypeError` for a method that was called on something else. */
+export function wrongThis(action: string, what: string): TypeError {
+  return new TypeError(
+    `Cannot ${action} as \`this\` is not ${what}: call it as a method of one`,
+  );
+}
+
+/** A `TypeError` for what was closed. */
+export function isClosed(action: string, what: string): TypeError {
+  return new TypeError(`Cannot ${action} as the ${what} is closed`);
+}
+
+/** Throws unless the value is an integer in [`min`, `max`]. */
+export function checkInteger(
+  action: string,
+  name: string,
+  value: unknown,
+  min = 0,
+  max = Number.MAX_SAFE_INTEGER,
+): asserts value is number {
+  if (typeof value !== "number") {
+    throw wrongType(action, name, "a number", value);
+  }
+  if (!(Number.isInteger(value) && value >= min && value <= max)) {
+    throw outOfRange(action, name, integerRule(min, max), value);
+  }
+}
+
+function integerRule(min: number, max: number): string {
+  if (max !== Number.MAX_SAFE_INTEGER) {
+    return `an integer from ${min} to ${max}`;
+  }
+  return min === 0
+    ? "a non-negative safe integer"
+    : `a safe integer from ${min}`;
+}
+
+/** Throws unless the value is a bigint in [`min`, `max`]. */
+export function checkBigInt(
+  action: string,
+  name: string,
+  value: unknown,
+  min: bigint,
+  max: bigint,
+): asserts value is bigint {
+  if (typeof value !== "bigint") {
+    throw wrongType(action, name, "a bigint", value);
+  }
+  if (value < min || value > max) {
+    throw outOfRange(action, name, `from ${min}n to ${max}n`, value);
+  }
+}
+
+/** Throws unless the value is a boolean. */
+export function checkBoolean(
+  action: string,
+  name: string,
+  value: unknown,
+): asserts value is boolean {
+  if (typeof value !== "boolean") {
+    throw wrongType(action, name, "a boolean", value);
+  }
+}
+
+/** Throws unless the value is one of the texts. */
+export function checkOneOf<T extends string>(
+  action: string,
+  name: string,
+  value: unknown,
+  texts: readonly T[],
+): asserts value is T {
+  if (!(texts as readonly unknown[]).includes(value)) {
+    const list = texts.map((text) => `"${text}"`).join(" or ");
+    throw wrongType(action, name, list, value);
+  }
+}
+
+/**
+ * The object to read options from: `undefined` and `null` stand for none. The
+ * caller's getters run while it's read, so it's read whole, once, and first.
+ */
+export function optionsOf<T extends object>(
+  action: string,
+  options: T | null | undefined,
+): Partial<T> {
+  if (options === undefined || options === null) return {};
+  if (typeof options !== "object" && typeof options !== "function") {
+    throw wrongType(action, "options", "an object", options);
+  }
+  return options;
+}
+
+/** Throws unless [`offset`, `offset + length`) lies in [0, `size`). */
+export function checkRange(
+  action: string,
+  offset: unknown,
+  length: unknown,
+  size: number,
+  whole: string,
+  name = "offset",
+): asserts offset is number {
+  checkInteger(action, name, offset);
+  checkInteger(action, "length", length);
+  if (offset > size) {
+    throw outOfRange(
+      action,
+      name,
+      `at most ${size}, the ${whole}'s size`,
+      offset,
+    );
+  }
+  if (length > size - offset) {
+    throw new RangeError(
+      `Cannot ${action} as ${name} + length must be at most ${size}, the ${whole}'s size: received ${offset} + ${length}`,
+    );
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * libpmem2's errors, and the gate that every return value passes.
+ *
+ * @module
+ */
+
+import { librarySymbols } from "./library.ts";
+import { codeOf, type Pmem2ErrorCode } from "./error_code.ts";
+import { fromCString } from "./pointer.ts";
+
+/**
+ * Thrown whenever libpmem2 or the system refuses. The message has libpmem2's
+ * own, which names the value and the rule.
+ *
+ * @example Telling one refusal from another
+ * ```ts
+ * import { Pmem2Error, Pmem2VmReservation } from "@pmem2/pmem2";
+ * import { assert, assertEquals, assertThrows } from "@std/assert";
+ *
+ * const error = assertThrows(() => new Pmem2VmReservation(100), Pmem2Error);
+ * assertEquals(error.code, "PMEM2_E_LENGTH_UNALIGNED");
+ * assertEquals(error.errno, -100015);
+ * assertEquals(error.call, "pmem2_vm_reservation_new");
+ * assert(error.message.includes("reservation size 100 is not a multiple"));
+ * ```
+ */
+export class Pmem2Error extends Error {
+  /** "PMEM2_E_MAPPING_EXISTS", or an errno name such as "ENOMEM". */
+  readonly code: Pmem2ErrorCode;
+  /** The negative number libpmem2 returned: a PMEM2_E_* value, or −errno. */
+  readonly errno: number;
+  /** The C function that refused, such as "pmem2_map_new". */
+  readonly call: string;
+
+  /**
+   * Makes the error for what a C function returned.
+   *
+   * @param errno The negative number that the function returned.
+   * @param call The name of the function.
+   * @param message What more there is to say, such as libpmem2's own message.
+   */
+  constructor(errno: number, call: string, message?: string) {
+    const code = codeOf(errno);
+    super(
+      `${call} failed with ${code} (${errno})${message ? `: ${message}` : ""}`,
+    );
+    this.name = "Pmem2Error";
+    this.code = code;
+    this.errno = errno;
+    this.call = call;
+  }
+}
+
+/** libpmem2 keeps one message a thread, and this isolate is on one. */
+let buffer = 0n;
+
+/**
+ * Takes the last message away. Not every failure leaves one, and successes do
+ * at times: only what was empty before the call is the call's.
+ */
+export function clearMessage(): void {
+  const { pmem2_errormsg, memset } = librarySymbols();
+  buffer ||= pmem2_errormsg();
+  memset(buffer, 0, 1n);
+}
+
+function takeMessage(): string {
+  const { strnlen, copy_out } = librarySymbols();
+  const length = strnlen(buffer, 1024n);
+  const bytes = new Uint8Array(new ArrayBuffer(1024));
+  if (length > 0n) copy_out(bytes, buffer, length);
+  clearMessage();
+  return fromCString(bytes);
+}
+
+/** What a failure of libpmem2 on this thread throws. */
+export function failure(result: number, call: string): Pmem2Error {
+  return new Pmem2Error(result, call, takeMessage());
+}
+
+/**
+ * The gate: throws unless libpmem2 returned 0. {@linkcode clearMessage} goes
+ * before the call.
+ */
+export function check(result: number, call: string): void {
+  if (result !== 0) throw failure(result, call);
+}
