@@ -1,0 +1,257 @@
+/**
+ * Opens files the way Deno does, and gets the descriptor that Deno keeps to
+ * itself.
+ *
+ * @module
+ */
+
+import {
+  checkBoolean,
+  checkInteger,
+  optionsOf,
+  wrongType,
+} from "./argument.ts";
+import { lastErrno } from "./errno.ts";
+import { Pmem2Error } from "./error.ts";
+import { errnoOf } from "./error_code.ts";
+import { lazily } from "./library.ts";
+import { cString } from "./pointer.ts";
+import { lock, unlock } from "./process_lock.ts";
+import { fileSymbols, mapSymbols } from "./symbols.ts";
+
+const native = lazily(mapSymbols);
+const growing = lazily(fileSymbols);
+
+/**
+ * How to open a file. It is always opened for reading, too: libpmem2 refuses
+ * a write-only descriptor.
+ */
+export interface OpenOptions {
+  /**
+   * Open the file for writing. `create`, `createNew` and `size` do so as well.
+   *
+   * @default {true}
+   */
+  write?: boolean;
+  /**
+   * Create the file if it doesn't exist.
+   *
+   * @default {false}
+   */
+  create?: boolean;
+  /**
+   * Create the file, and fail if it exists.
+   *
+   * @default {false}
+   */
+  createNew?: boolean;
+  /**
+   * Grow the file to this size in bytes, with blocks allocated for all of it:
+   * a store to a map of it can't run out of disk. It is never shrunk.
+   */
+  size?: number;
+  /**
+   * Permissions of a new file, less the umask.
+   *
+   * @default {0o666}
+   */
+  mode?: number;
+}
+
+/** {@linkcode OpenOptions}, read once and checked. */
+export interface FileSettings {
+  write: boolean;
+  create: boolean;
+  createNew: boolean;
+  size: number | undefined;
+  mode: number;
+}
+
+/** Reads and checks the options. */
+export function fileSettings(
+  action: string,
+  options: OpenOptions | null | undefined,
+): FileSettings {
+  const {
+    write = true,
+    create = false,
+    createNew = false,
+    size,
+    mode = 0o666,
+  } = optionsOf(action, options);
+  checkBoolean(action, "write", write);
+  checkBoolean(action, "create", create);
+  checkBoolean(action, "createNew", createNew);
+  if (size !== undefined) checkInteger(action, "size", size);
+  checkInteger(action, "mode", mode, 0, 0o7777);
+  return {
+    write: write || create || createNew || size !== undefined,
+    create,
+    createNew,
+    size,
+    mode,
+  };
+}
+
+const urlGetter = (key: "protocol" | "host" | "pathname") =>
+  Function.prototype.call.bind(
+    Object.getOwnPropertyDescriptor(URL.prototype, key)!.get!,
+  ) as (url: URL) => string;
+const url = {
+  protocol: urlGetter("protocol"),
+  host: urlGetter("host"),
+  pathname: urlGetter("pathname"),
+};
+
+/** The path in the file system that the caller means. */
+export function pathOf(action: string, path: unknown): string {
+  if (typeof path === "string") return path;
+  const rule = "a path or a file: URL";
+  if (!(path instanceof URL)) throw wrongType(action, "path", rule, path);
+  if (url.protocol(path) !== "file:" || url.host(path) !== "") {
+    throw wrongType(action, "path", rule, url.protocol(path) + "//…");
+  }
+  return decodeURIComponent(url.pathname(path));
+}
+
+/**
+ * Opens a file. Deno opens it first, so that its permissions, prompts and
+ * errors are those of `Deno.open`; then C does, for the descriptor, which is
+ * the caller's to close.
+ */
+export function openFile(path: string, settings: FileSettings): number {
+  // Both times the same working directory is wanted.
+  lock();
+  try {
+    const created = createIfMissing(path, settings);
+    const { write, create, createNew, mode } = settings;
+    const file = created ??
+      Deno.openSync(path, { read: true, write, create, createNew, mode });
+    try {
+      return descriptorOf(path, file, settings);
+    } catch (error) {
+      if (created !== undefined) Deno.removeSync(path);
+      throw error;
+    } finally {
+      file.close();
+    }
+  } finally {
+    unlock();
+  }
+}
+
+/** The file, if it did not exist, was wanted, and is of this call's making. */
+function createIfMissing(
+  path: string,
+  { create, createNew, write, mode }: FileSettings,
+): Deno.FsFile | undefined {
+  try {
+    checkType(Deno.statSync(path));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!create && !createNew) return undefined;
+  }
+  try {
+    return Deno.openSync(path, { read: true, write, createNew: true, mode });
+  } catch (error) {
+    // Somebody else has just made it; or it's a link to where nothing is.
+    if (createNew || !(error instanceof Deno.errors.AlreadyExists)) throw error;
+    return undefined;
+  }
+}
+
+/** Opening a FIFO would wait for its other end, so it's refused before. */
+function checkType(info: Deno.FileInfo): void {
+  if (info.isFile || info.isCharDevice) return;
+  throw new Pmem2Error(
+    PMEM2_E_INVALID_FILE_TYPE,
+    "pmem2_source_from_fd",
+    `a source is a regular file or a device DAX: received ${nameType(info)}`,
+  );
+}
+
+const PMEM2_E_INVALID_FILE_TYPE = -100005;
+
+function nameType(info: Deno.FileInfo): string {
+  if (info.isDirectory) return "a directory";
+  if (info.isFifo) return "a FIFO";
+  if (info.isSocket) return "a socket";
+  return "a block device";
+}
+
+const O_RDONLY = 0;
+const O_RDWR = 2;
+const O_CLOEXEC = 0o2000000;
+
+function descriptorOf(
+  path: string,
+  file: Deno.FsFile,
+  { write, size }: FileSettings,
+): number {
+  const opened = file.statSync();
+  const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC;
+  const fd = native().open(cString(path), flags);
+  if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
+  try {
+    checkSame(path, opened, fd);
+    if (size !== undefined && opened.isFile) grow(file, fd, opened.size, size);
+    return fd;
+  } catch (error) {
+    native().close(fd);
+    throw error;
+  }
+}
+
+/**
+ * The name may have come to mean another file since Deno was asked for its
+ * permissions.
+ */
+function checkSame(path: string, opened: Deno.FileInfo, fd: number): void {
+  const { device, inode } = identify(fd);
+  if (device === opened.dev && inode === opened.ino) return;
+  throw new Pmem2Error(
+    -errnoOf("ESTALE"),
+    "open",
+    `${path} was replaced by another file while it was being opened`,
+  );
+}
+
+const statxBuffer = new DataView(new ArrayBuffer(256));
+
+/** The device and the inode of an open file, as Deno gives them. */
+function identify(fd: number): { device: number; inode: number } {
+  const AT_EMPTY_PATH = 0x1000;
+  const STATX_INO = 0x100;
+  const { statx } = native();
+  if (statx(fd, cString(""), AT_EMPTY_PATH, STATX_INO, statxBuffer) !== 0) {
+    throw new Pmem2Error(-lastErrno(), "statx");
+  }
+  // struct statx: __u64 stx_ino at 32, __u32 stx_dev_major and _minor at 136.
+  const major = statxBuffer.getUint32(136, true);
+  const minor = statxBuffer.getUint32(140, true);
+  return {
+    device: (minor & 0xff) + (major & 0xfff) * 2 ** 8 +
+      (minor >>> 8) * 2 ** 20 + (major >>> 12) * 2 ** 44,
+    inode: Number(statxBuffer.getBigUint64(32, true)),
+  };
+}
+
+/** Allocates the blocks of the file up to `size`; on failure it's as before. */
+function grow(
+  file: Deno.FsFile,
+  fd: number,
+  before: number,
+  size: number,
+): void {
+  if (size === 0) return;
+  const { posix_fallocate } = growing();
+  const EINTR = errnoOf("EINTR");
+  let error: number;
+  do {
+    error = posix_fallocate(fd, 0n, BigInt(size));
+  } while (error === EINTR);
+  if (error === 0) return;
+  file.truncateSync(before);
+  throw new Pmem2Error(-error, "posix_fallocate", `to ${size} bytes`);
+}
