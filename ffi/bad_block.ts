@@ -1,0 +1,114 @@
+/**
+ * libpmem2's `struct pmem2_badblock`, and the context that finds them.
+ *
+ * @module
+ */
+
+import { isObject, wrongThis } from "./argument.ts";
+import { check, clearMessage, failure } from "./error.ts";
+import { lazily } from "./library.ts";
+import {
+  type BadBlockContextPointer,
+  cell,
+  cellWith,
+  received,
+  type SourcePointer,
+} from "./pointer.ts";
+import { rasSymbols } from "./symbols.ts";
+
+const native = lazily(rasSymbols);
+
+const PMEM2_E_NO_BAD_BLOCK_FOUND = -100029;
+
+/** A range of a source that can't be read. C's `struct pmem2_badblock`. */
+export interface Pmem2BadBlock {
+  /** First byte, in the source. */
+  readonly offset: number;
+  /** Length in bytes. */
+  readonly length: number;
+  /**
+   * Makes the range usable again, filled with zeros: what was in it is lost. C's
+   * `pmem2_badblock_clear`. A block that is no longer bad is left alone.
+   */
+  clear(): void;
+}
+
+/** The source, as far as this file needs it: throws if it's closed. */
+export type LiveSource = (action: string) => SourcePointer;
+
+/** struct pmem2_badblock { size_t offset; size_t length; } */
+const block = new BigUint64Array(new ArrayBuffer(128));
+
+function newContext(source: SourcePointer): BadBlockContextPointer {
+  clearMessage();
+  const result = native().pmem2_badblock_context_new(cell, source);
+  check(result, "pmem2_badblock_context_new");
+  return received();
+}
+
+/** Writes the next bad block to {@linkcode block}; false: there is none. */
+function next(context: BadBlockContextPointer): boolean {
+  clearMessage();
+  const result = native().pmem2_badblock_next(context, block);
+  if (result === 0) return true;
+  if (result === PMEM2_E_NO_BAD_BLOCK_FOUND) return false;
+  throw failure(result, "pmem2_badblock_next");
+}
+
+/**
+ * The bad blocks of a source at this moment. Listed at once, so that no native
+ * context is left behind by a loop that ends early.
+ */
+export function listBadBlocks(source: LiveSource): Pmem2BadBlock[] {
+  const context = newContext(source("list the bad blocks"));
+  try {
+    const blocks: Pmem2BadBlock[] = [];
+    while (next(context)) {
+      blocks.push(new BadBlock(source, block[0]!, block[1]!));
+    }
+    return blocks;
+  } finally {
+    native().pmem2_badblock_context_delete(cellWith(context));
+  }
+}
+
+class BadBlock implements Pmem2BadBlock {
+  readonly offset: number;
+  readonly length: number;
+  readonly #source: LiveSource;
+  /** libpmem2's values, whatever becomes of the public ones. */
+  readonly #offset: bigint;
+  readonly #length: bigint;
+
+  constructor(source: LiveSource, offset: bigint, length: bigint) {
+    this.offset = Number(offset);
+    this.length = Number(length);
+    this.#source = source;
+    this.#offset = offset;
+    this.#length = length;
+  }
+
+  /**
+   * libpmem2 zeroes whatever range it's given, of good blocks too. So the block
+   * is looked for once more, and only what is found again is cleared: data
+   * that was written after an earlier clear stays.
+   */
+  clear(): void {
+    const action = "clear the bad block";
+    if (!(isObject(this) && #source in this)) {
+      throw wrongThis(action, "a Pmem2BadBlock");
+    }
+    const context = newContext(this.#source(action));
+    try {
+      while (next(context)) {
+        if (block[0] !== this.#offset || block[1] !== this.#length) continue;
+        clearMessage();
+        const result = native().pmem2_badblock_clear(context, block);
+        check(result, "pmem2_badblock_clear");
+        return;
+      }
+    } finally {
+      native().pmem2_badblock_context_delete(cellWith(context));
+    }
+  }
+}
