@@ -1,0 +1,182 @@
+/**
+ * Makes stores durable, and copies so that they are: what a map's function
+ * pointers do, one object for all maps of a granularity.
+ *
+ * @module
+ */
+
+import { bufferOf } from "./buffer.ts";
+import {
+  call2,
+  call2Async,
+  type Call4,
+  libffiCall,
+} from "./function_pointer.ts";
+import { CACHE_LINE } from "./granularity.ts";
+import { lazily, librarySymbols } from "./library.ts";
+import type { FunctionPointer, MapPointer } from "./pointer.ts";
+import { memorySymbols, persistenceSymbols } from "./symbols.ts";
+
+const native = lazily(persistenceSymbols);
+const memory = lazily(memorySymbols);
+
+// PMEM2_F_MEM_*
+export const NODRAIN = 1 << 0;
+export const NONTEMPORAL = 1 << 1;
+export const TEMPORAL = 1 << 2;
+export const WC = 1 << 3;
+export const WB = 1 << 4;
+export const NOFLUSH = 1 << 5;
+const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
+
+/** The operations of all maps of one granularity. */
+export class Persistence {
+  readonly persistFn: FunctionPointer;
+  readonly #flushFn: FunctionPointer;
+  readonly #drainFn: FunctionPointer;
+  readonly #granularity: number;
+  #memory: MemoryFunctions | undefined;
+
+  constructor(map: MapPointer, granularity: number) {
+    this.persistFn = native().pmem2_get_persist_fn(map);
+    this.#flushFn = native().pmem2_get_flush_fn(map);
+    this.#drainFn = native().pmem2_get_drain_fn(map);
+    this.#granularity = granularity;
+  }
+
+  persist(address: bigint, size: bigint): void {
+    call2(this.persistFn, address, size);
+  }
+
+  persistAsync(address: bigint, size: bigint): Promise<void> {
+    return call2Async(this.persistFn, address, size);
+  }
+
+  flush(address: bigint, size: bigint): void {
+    call2(this.#flushFn, address, size);
+  }
+
+  drain(): void {
+    call2(this.#drainFn, 0n, 0n);
+  }
+
+  /** Copies an array of `length` bytes to `address`, over memcpy_fn. */
+  write(
+    map: MapPointer,
+    address: bigint,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+  ): void {
+    const call4 = this.call4(flags);
+    if (call4 === null) {
+      librarySymbols().copy_in(address, data, BigInt(length));
+      this.#finish(address, BigInt(length), flags);
+      return;
+    }
+    const { memcpyFn, memmoveFn } = this.#functions(map);
+    const from = addressOf(data, length);
+    const size = BigInt(length);
+    const apart = from + size <= address || address + size <= from;
+    call4(apart ? memcpyFn : memmoveFn, address, from, size, BigInt(flags));
+  }
+
+  /** Copies within memory, also where the ranges overlap, over memmove_fn. */
+  move(
+    map: MapPointer,
+    to: bigint,
+    from: bigint,
+    size: bigint,
+    flags: number,
+  ): void {
+    const call4 = this.call4(flags);
+    if (call4 === null) {
+      librarySymbols().memmove(to, from, size);
+      this.#finish(to, size, flags);
+    } else {
+      call4(this.#functions(map).memmoveFn, to, from, size, BigInt(flags));
+    }
+  }
+
+  /** Sets memory to a byte, over memset_fn. */
+  fill(
+    map: MapPointer,
+    address: bigint,
+    value: number,
+    size: bigint,
+    flags: number,
+  ): void {
+    const call4 = this.call4(flags);
+    if (call4 === null) {
+      librarySymbols().memset(address, value, size);
+      this.#finish(address, size, flags);
+    } else {
+      const { memsetFn } = this.#functions(map);
+      call4(memsetFn, address, BigInt(value), size, BigInt(flags));
+    }
+  }
+
+  /**
+   * How to call libpmem2's own function, or null where libc's and a persist do
+   * the same and as fast: at byte and at page granularity, unless the caller
+   * has asked for a kind of store.
+   */
+  protected call4(flags: number): Call4 | null {
+    return this.#granularity === CACHE_LINE || (flags & HINTS) !== 0
+      ? libffiCall()
+      : null;
+  }
+
+  #finish(address: bigint, size: bigint, flags: number): void {
+    if ((flags & NOFLUSH) !== 0) return;
+    if ((flags & NODRAIN) !== 0) this.flush(address, size);
+    else this.persist(address, size);
+  }
+
+  #functions(map: MapPointer): MemoryFunctions {
+    return this.#memory ??= {
+      memcpyFn: memory().pmem2_get_memcpy_fn(map),
+      memmoveFn: memory().pmem2_get_memmove_fn(map),
+      memsetFn: memory().pmem2_get_memset_fn(map),
+    };
+  }
+}
+
+interface MemoryFunctions {
+  readonly memcpyFn: FunctionPointer;
+  readonly memmoveFn: FunctionPointer;
+  readonly memsetFn: FunctionPointer;
+}
+
+const shared: (Persistence | undefined)[] = [];
+
+/** The operations of a map. */
+export function persistenceOf(
+  map: MapPointer,
+  granularity: number,
+): Persistence {
+  const known = shared[granularity];
+  return known?.persistFn === native().pmem2_get_persist_fn(map)
+    ? known
+    : shared[granularity] = new Persistence(map, granularity);
+}
+
+/**
+ * V8 keeps small typed arrays on its heap and may move them between two calls.
+ * They are copied to where nothing moves; larger ones stay where they are.
+ */
+const MAY_MOVE = 64;
+const staging = new Uint8Array(new ArrayBuffer(2 * MAY_MOVE));
+let stagingAddress = 0n;
+
+/** The address of an array, until this module's next call. */
+function addressOf(data: Uint8Array, length: number): bigint {
+  const { address_of } = memory();
+  if (length > MAY_MOVE) {
+    bufferOf(data);
+    return address_of(data, 0n, 0n);
+  }
+  stagingAddress ||= address_of(staging, 0n, 0n);
+  librarySymbols().copy_in(stagingAddress, data, BigInt(length));
+  return stagingAddress;
+}
