@@ -1,0 +1,119 @@
+/**
+ * The process's address space, where libpmem2 leaves something undone: what
+ * is free, what is ours, and giving it back.
+ *
+ * @module
+ */
+
+import { lazily } from "./library.ts";
+import { cString } from "./pointer.ts";
+import { addressSpaceSymbols } from "./symbols.ts";
+
+const native = lazily(addressSpaceSymbols);
+
+const PROT_NONE = 0;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_FIXED_NOREPLACE = 0x100000;
+
+let page = 0;
+
+/** The system's page size in bytes: 4,096, or up to 65,536 on arm64. */
+export function pageSize(): number {
+  const _SC_PAGESIZE = 30;
+  return page ||= Number(native().sysconf(_SC_PAGESIZE));
+}
+
+/** The lowest multiple of `alignment`, a power of two, from `value` on. */
+export function alignUp(value: bigint, alignment: bigint): bigint {
+  return (value + alignment - 1n) & -alignment;
+}
+
+/** The highest multiple of `alignment` up to `value`. */
+export function alignDown(value: bigint, alignment: bigint): bigint {
+  return value & -alignment;
+}
+
+/** Reserves a range that must be free, and touches nothing if it isn't. */
+export function reserve(address: bigint, size: bigint): boolean {
+  const flags = MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  const got = native().mmap(address, size, PROT_NONE, flags, -1, 0n);
+  if (got === address) return true;
+  // A kernel before 4.17 takes the address for a hint.
+  if (got < 2n ** 63n) release(got, size);
+  return false;
+}
+
+/** Gives a range back. Nobody else may own a page of it. */
+export function release(address: bigint, size: bigint): void {
+  if (size > 0n) native().munmap(address, size);
+}
+
+/** An aligned address from which `size` bytes are free right now, or 0. */
+export function findFree(size: bigint, alignment: bigint): bigint {
+  const flags = MAP_PRIVATE_ANONYMOUS;
+  const found = native().mmap(0n, size + alignment, PROT_NONE, flags, -1, 0n);
+  if (found >= 2n ** 63n) return 0n;
+  release(found, size + alignment);
+  return alignUp(found, alignment);
+}
+
+/** What may be done with all of a range, and whether it's a reservation's. */
+export interface Protection {
+  readonly mapped: boolean;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  /** Inaccessible and backed by no file, as reserved memory is. */
+  readonly reserved: boolean;
+}
+
+/**
+ * Looks a range up in /proc/self/maps. `undefined` where there is no /proc.
+ * Slow where there are many mappings: for rare questions.
+ */
+export function protectionOf(
+  address: bigint,
+  size: bigint,
+): Protection | undefined {
+  const maps = readMaps();
+  if (maps === undefined) return undefined;
+  let [mapped, readable, writable, reserved] = [false, true, true, true];
+  let position = address;
+  const end = address + size;
+  for (const [, from, to, flags, inode] of maps.matchAll(LINE)) {
+    if (BigInt(`0x${to}`) <= position) continue;
+    if (BigInt(`0x${from}`) > position) break;
+    readable &&= flags![0] === "r";
+    writable &&= flags![1] === "w";
+    reserved &&= flags === "---p" && inode === "0";
+    position = BigInt(`0x${to}`);
+    if (position >= end) {
+      mapped = true;
+      break;
+    }
+  }
+  return {
+    mapped,
+    readable: mapped && readable,
+    writable: mapped && writable,
+    reserved: mapped && reserved,
+  };
+}
+
+/** from-to flags offset device inode */
+const LINE = /^(\w+)-(\w+) (\S{4}) \w+ \S+ (\d+)/gm;
+
+function readMaps(): string | undefined {
+  const { open, read, close } = native();
+  const fd = open(cString("/proc/self/maps"), 0x80000 /* O_CLOEXEC */);
+  if (fd < 0) return undefined;
+  const decoder = new TextDecoder();
+  const chunk = new Uint8Array(new ArrayBuffer(64 * 1024));
+  let text = "";
+  for (;;) {
+    const count = Number(read(fd, chunk, BigInt(chunk.length)));
+    if (count <= 0) break;
+    text += decoder.decode(chunk.subarray(0, count), { stream: true });
+  }
+  close(fd);
+  return text;
+}

@@ -1,0 +1,141 @@
+/**
+ * Maps over memory that other native code mapped and still owns.
+ *
+ * @module
+ */
+
+import { alignDown, pageSize, protectionOf } from "./address_space.ts";
+import { lastErrno } from "./errno.ts";
+import { check, clearMessage, Pmem2Error } from "./error.ts";
+import type { Call4 } from "./function_pointer.ts";
+import { PAGE } from "./granularity.ts";
+import { lazily, libraryInfo } from "./library.ts";
+import { type MapTraits, NativeMap } from "./native_map.ts";
+import { liveReservations } from "./native_vm_reservation.ts";
+import { Persistence } from "./persistence.ts";
+import { cell, type MapPointer, received } from "./pointer.ts";
+import type { NativeSource } from "./source.ts";
+import { existingSymbols, flushSymbols } from "./symbols.ts";
+
+const native = lazily(existingSymbols);
+const flushing = lazily(flushSymbols);
+
+/** Makes a map of memory that is mapped already. */
+export function mapExisting(
+  action: string,
+  source: NativeSource,
+  address: bigint,
+  size: number,
+  granularity: number,
+): NativeMap {
+  const end = address + BigInt(size);
+  for (const reservation of liveReservations) {
+    if (address < reservation.end && reservation.address < end) {
+      throw new RangeError(
+        `Cannot ${action} as address must not be in a reservation: received ${address}n`,
+      );
+    }
+  }
+  const { readable, writable, mapped } = protectionOf(address, BigInt(size)) ??
+    { readable: true, writable: true, mapped: true };
+  if (!mapped || !(readable || writable)) {
+    throw new RangeError(
+      `Cannot ${action} as all of it must be mapped and accessible: received ${size} bytes at ${address}n`,
+    );
+  }
+  checkKeys(action);
+  clearMessage();
+  check(
+    native().pmem2_map_from_existing(
+      cell,
+      source.pointer,
+      address,
+      BigInt(size),
+      granularity,
+    ),
+    "pmem2_map_from_existing",
+  );
+  const { path } = source;
+  return new ExistingMap(received(), {
+    readable,
+    writable,
+    shared: true,
+    path,
+  });
+}
+
+/** How many pthread keys stay free for everybody else. */
+const SPARE_KEYS = 64;
+
+/**
+ * libpmem2 1.x takes a pthread key for each of these maps, of the 1,024 that a
+ * process has, and 1.12 doesn't give it back. Without one it goes wrong.
+ */
+function checkKeys(action: string): void {
+  if (libraryInfo().symbolVersion !== "LIBPMEM2_1.0") return;
+  const { pthread_key_create, pthread_key_delete } = native();
+  const keys: number[] = [];
+  const key = new Uint32Array(new ArrayBuffer(128));
+  while (keys.length < SPARE_KEYS && pthread_key_create(key, 0n) === 0) {
+    keys.push(key[0]!);
+  }
+  for (const key of keys) pthread_key_delete(key);
+  if (keys.length < SPARE_KEYS) {
+    throw new RangeError(
+      `Cannot ${action} as libpmem2 1.x takes a pthread key for each map of existing memory and 1.12 never gives it back: too few of the process's are left`,
+    );
+  }
+}
+
+class ExistingMap extends NativeMap {
+  constructor(pointer: MapPointer, traits: MapTraits) {
+    super(pointer, traits, null, false);
+  }
+
+  protected override makePersistence(): Persistence {
+    return this.granularity === PAGE
+      ? new Msync(this.pointer, PAGE)
+      : super.makePersistence();
+  }
+}
+
+const MS_SYNC = 4;
+
+/**
+ * At page granularity libpmem2's own functions never return, if the range
+ * starts at the first page of a map of existing memory.
+ */
+class Msync extends Persistence {
+  override persist(address: bigint, size: bigint): void {
+    const { from, length } = wholePages(address, size);
+    if (flushing().msync(from, length, MS_SYNC) !== 0) {
+      throw new Pmem2Error(-lastErrno(), "msync");
+    }
+  }
+
+  override async persistAsync(address: bigint, size: bigint): Promise<void> {
+    const { from, length } = wholePages(address, size);
+    // errno is the other thread's; it would fail here the same way.
+    if (await flushing().msync_async(from, length, MS_SYNC) !== 0) {
+      this.persist(address, size);
+    }
+  }
+
+  override flush(address: bigint, size: bigint): void {
+    this.persist(address, size);
+  }
+
+  override drain(): void {}
+
+  protected override call4(): Call4 | null {
+    return null;
+  }
+}
+
+function wholePages(
+  address: bigint,
+  size: bigint,
+): { from: bigint; length: bigint } {
+  const from = alignDown(address, BigInt(pageSize()));
+  return { from, length: size + (address - from) };
+}

@@ -1,0 +1,975 @@
+/**
+ * libpmem2's `struct pmem2_map`.
+ *
+ * @module
+ */
+
+import {
+  checkBigInt,
+  checkInteger,
+  checkOneOf,
+  checkRange,
+  isClosed,
+  isObject,
+  outOfRange,
+  wrongThis,
+  wrongType,
+} from "./argument.ts";
+import {
+  isArrayBufferView,
+  lengthOf,
+  viewGetters,
+  writableLengthOf,
+} from "./buffer.ts";
+import { check, clearMessage, Pmem2Error } from "./error.ts";
+import { mapExisting } from "./existing_memory.ts";
+import { type OpenOptions, pathOf } from "./file.ts";
+import { granularities, type Granularity, PAGE } from "./granularity.ts";
+import { drawMap } from "./layout.ts";
+import { lazily } from "./library.ts";
+import { MAX_SIZE } from "./limits.ts";
+import {
+  type MapOptions,
+  mapSettings,
+  openAndMapSettings,
+} from "./map_options.ts";
+import { mappedLength, NativeMap, newMap, traitsOf } from "./native_map.ts";
+import { add } from "./pointer.ts";
+import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
+import { storeFlags, type StoreOptions } from "./store_options.ts";
+import { flushSymbols } from "./symbols.ts";
+import type { Pmem2VmReservation } from "./vm_reservation.ts";
+
+const flushing = lazily(flushSymbols);
+
+/** The native side of a map; internal to the module. */
+export let nativeMapOf: (value: unknown) => NativeMap | undefined;
+
+/** The one `Pmem2Map` of a native map; internal to the module. */
+export let mapOf: (native: NativeMap) => Pmem2Map;
+
+/** The source behind what a caller gave, which must be open. */
+export function liveSource(action: string, source: unknown): NativeSource {
+  const native = nativeSourceOf(source);
+  if (native === undefined) {
+    throw wrongType(action, "source", "a Pmem2Source", source);
+  }
+  if (native.closed) throw isClosed(action, "source");
+  return native;
+}
+
+/**
+ * A part of a source in memory, or all of it. C's `struct pmem2_map`.
+ *
+ * A store to a map is visible at once and durable once it was persisted. Close
+ * the map when it isn't needed any more, best with `using`: it is not closed by
+ * garbage collection. Views that are left are empty then, so nothing can be
+ * read or written that is no longer mapped.
+ *
+ * What no binding can make safe: a file that is truncated while it's mapped, and
+ * a sparse file on a disk that is full. To touch what isn't there then ends the
+ * process with SIGBUS. At page granularity, libpmem2 ends the process with
+ * SIGABRT if the disk fails while something is persisted.
+ *
+ * @example A counter that survives
+ * ```ts
+ * import { Pmem2Map } from "@pmem2/pmem2";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = Deno.makeTempFileSync();
+ * for (let run = 0; run < 3; run++) {
+ *   using map = Pmem2Map.open(path, { size: 4096 });
+ *   const counter = new BigUint64Array(map.buffer, 0, 1);
+ *   counter[0]!++;
+ *   map.persist(counter);
+ *   assertEquals(counter[0], BigInt(run + 1));
+ * }
+ * Deno.removeSync(path);
+ * ```
+ */
+export class Pmem2Map implements Disposable {
+  readonly #native: NativeMap;
+
+  static {
+    nativeMapOf = (value) =>
+      isObject(value) && #native in value ? value.#native : undefined;
+    mapOf = (native) => (native.wrapper ??= new Pmem2Map(native)) as Pmem2Map;
+  }
+
+  private constructor(native: NativeMap) {
+    if (!(native instanceof NativeMap)) {
+      throw new TypeError(
+        "Cannot construct a Pmem2Map: use Pmem2Map.open, Pmem2Map.from or a reservation's map",
+      );
+    }
+    this.#native = native;
+  }
+
+  static #of(value: unknown, action: string): NativeMap {
+    if (!(isObject(value) && #native in value)) {
+      throw wrongThis(action, "a Pmem2Map");
+    }
+    return value.#native;
+  }
+
+  static #live(value: unknown, action: string): NativeMap {
+    const native = Pmem2Map.#of(value, action);
+    if (native.borrowed && !native.closed && !native.owner!.holds(native)) {
+      native.closed = true;
+    }
+    if (native.closed) throw isClosed(action, "map");
+    return native;
+  }
+
+  static #readable(value: unknown, action: string): NativeMap {
+    const native = Pmem2Map.#live(value, action);
+    if (!native.traits.readable) {
+      throw new TypeError(`Cannot ${action} as the map is not readable`);
+    }
+    return native;
+  }
+
+  static #writable(value: unknown, action: string): NativeMap {
+    const native = Pmem2Map.#live(value, action);
+    if (!native.traits.writable) {
+      throw new TypeError(`Cannot ${action} as the map is not writable`);
+    }
+    return native;
+  }
+
+  /** To flush a cache line the CPU must be able to access it. */
+  static #flushable(value: unknown, action: string): NativeMap {
+    const native = Pmem2Map.#live(value, action);
+    if (!native.traits.readable && !native.traits.writable) {
+      throw new TypeError(
+        `Cannot ${action} as the map is neither readable nor writable`,
+      );
+    }
+    return native;
+  }
+
+  /**
+   * Opens a file, maps it, and lets go of the descriptor: a map needs none. The
+   * same as `Pmem2Source.open` and {@linkcode Pmem2Map.from}, except that
+   * `write` is the memory's: the file is opened for writing if `write` is true and `sharing`
+   * "shared", or if `create`, `createNew` or `size` is given. C's
+   * `pmem2_source_from_fd` and `pmem2_map_new`.
+   *
+   * @param path The path, or a `file:` URL.
+   * @param options How to open the file, and how to map it.
+   * @returns The map.
+   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {RangeError} If a number is out of its range, or the map would reach
+   * past the end of the file.
+   * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
+   * @throws {Pmem2Error} If libpmem2 or the system refuses: for example
+   * PMEM2_E_GRANULARITY_NOT_SUPPORTED, PMEM2_E_OFFSET_UNALIGNED,
+   * PMEM2_E_LENGTH_UNALIGNED, PMEM2_E_SOURCE_EMPTY, PMEM2_E_NO_ACCESS, ENOSPC.
+   *
+   * @example A file that is created at its first use
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * {
+   *   using map = Pmem2Map.open(`${directory}/log`, { create: true, size: 8192 });
+   *   map.write(new TextEncoder().encode("hello"));
+   * }
+   * const text = Deno.readTextFileSync(`${directory}/log`);
+   * assertEquals(text.slice(0, 5), "hello");
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  static open(
+    path: string | URL,
+    options?: OpenOptions & MapOptions,
+  ): Pmem2Map {
+    const action = "open the map";
+    const { file, map } = openAndMapSettings(action, options);
+    const source = NativeSource.open(pathOf(action, path), file);
+    try {
+      return Pmem2Map.#map(action, source, map);
+    } finally {
+      source.close();
+    }
+  }
+
+  /**
+   * Maps a source. C's `pmem2_map_new`.
+   *
+   * @param source What to map.
+   * @param options Which part of it, and how.
+   * @returns The map.
+   * @throws {TypeError} If an argument has the wrong type, or the source is
+   * closed.
+   * @throws {RangeError} If a number is out of its range, or the map would reach
+   * past the end of the source.
+   * @throws {Pmem2Error} If libpmem2 or the system refuses: see
+   * {@linkcode Pmem2Map.open}.
+   *
+   * @example The second page of a file, for reading
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using source = Pmem2Source.open(path, { size: 16_384 });
+   * using map = Pmem2Map.from(source, { offset: 4096, length: 4096, write: false });
+   * const bytes = new Uint8Array(10);
+   * map.read(bytes, 100);
+   * assertEquals(bytes, new Uint8Array(10));
+   * Deno.removeSync(path);
+   * ```
+   */
+  static from(source: Pmem2Source, options?: MapOptions): Pmem2Map {
+    const action = "map the source";
+    const settings = mapSettings(action, options);
+    return Pmem2Map.#map(action, liveSource(action, source), settings);
+  }
+
+  static #map(
+    action: string,
+    source: NativeSource,
+    settings: ReturnType<typeof mapSettings>,
+  ): Pmem2Map {
+    const length = mappedLength(action, source, settings);
+    const pointer = newMap(source, settings, length);
+    return mapOf(
+      new NativeMap(pointer, traitsOf(source, settings), null, false),
+    );
+  }
+
+  /**
+   * Makes a map of memory that other native code mapped, and still owns: it must
+   * stay mapped as long as the map is open, which closing doesn't unmap. C's
+   * `pmem2_map_from_existing`.
+   *
+   * Unsafe, since nobody can tell when the memory goes away: then the next access
+   * ends the process.
+   *
+   * @param source What the memory is mapped from.
+   * @param address Where it is: it must be mapped and not in a reservation.
+   * @param size How many bytes: 1 to 2^47.
+   * @param granularity The store granularity of the memory. Nothing checks it;
+   * a finer one than the medium has loses data.
+   * @returns The map.
+   * @throws {TypeError} If an argument has the wrong type, or the source is
+   * closed.
+   * @throws {RangeError} If a number is out of its range; if not all of the
+   * memory is mapped; if it's in a reservation; if too few of the process's
+   * pthread keys are left, of which libpmem2 1.12 uses one up for every call.
+   * @throws {Pmem2Error} PMEM2_E_MAP_EXISTS if libpmem2 knows a map there.
+   *
+   * @example A map over a part of another's memory is refused
+   * ```ts
+   * import { Pmem2Error, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals, assertThrows } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using map = Pmem2Map.from(source);
+   * const error = assertThrows(
+   *   () => Pmem2Map.unsafeFromExisting(source, map.address, 4096, "byte"),
+   *   Pmem2Error,
+   * );
+   * assertEquals(error.code, "PMEM2_E_MAP_EXISTS");
+   * ```
+   */
+  static unsafeFromExisting(
+    source: Pmem2Source,
+    address: bigint,
+    size: number,
+    granularity: Granularity,
+  ): Pmem2Map {
+    const action = "map existing memory";
+    checkInteger(action, "size", size, 1, MAX_SIZE);
+    const last = BigInt(MAX_SIZE - size);
+    checkBigInt(action, "address", address, 1n, last);
+    checkOneOf(action, "granularity", granularity, granularities);
+    return mapOf(
+      mapExisting(
+        action,
+        liveSource(action, source),
+        address,
+        size,
+        granularities.indexOf(granularity),
+      ),
+    );
+  }
+
+  /**
+   * Address of the first byte. C's `pmem2_map_get_address`.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get address(): bigint {
+    return Pmem2Map.#live(this, "get the address").address;
+  }
+
+  /**
+   * Size in bytes. C's `pmem2_map_get_size`.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get size(): number {
+    return Pmem2Map.#live(this, "get the size").size;
+  }
+
+  /**
+   * The store granularity that the map really has: the one that was asked for,
+   * or a finer one. Private and anonymous maps have "byte", since nothing of them
+   * is to last. C's `pmem2_map_get_store_granularity`.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get granularity(): Granularity {
+    const { granularity } = Pmem2Map.#live(this, "get the granularity");
+    return granularities[granularity]!;
+  }
+
+  /**
+   * The reservation that the map is in, or null.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get reservation(): Pmem2VmReservation | null {
+    const { owner } = Pmem2Map.#live(this, "get the reservation");
+    return owner === null ? null : owner.wrapper as Pmem2VmReservation;
+  }
+
+  /**
+   * Bytes from the start of the reservation; 0 outside one. It changes when the
+   * head of the reservation is cut off.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get offset(): number {
+    return Pmem2Map.#live(this, "get the offset").offset;
+  }
+
+  /**
+   * Whether the memory can be written to.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get writable(): boolean {
+    return Pmem2Map.#live(this, "tell whether it is writable").traits.writable;
+  }
+
+  /**
+   * The path of the source as it was opened; null for a descriptor, for
+   * anonymous memory, and for a map that other native code made.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get path(): string | null {
+    return Pmem2Map.#live(this, "get the path").traits.path;
+  }
+
+  /**
+   * The `struct pmem2_map *`, for other native code, until the map is closed.
+   *
+   * Unsafe, since that code must not delete it, nor use it on another thread
+   * while this module closes it: that would end the process or corrupt memory.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get unsafeHandle(): bigint {
+    return Pmem2Map.#live(this, "get the handle").pointer;
+  }
+
+  /**
+   * The memory itself, without a copy: always the same object, and empty once the
+   * map is closed. Needs `--allow-ffi` without a path.
+   *
+   * Don't transfer it (`postMessage` with a transfer list, `transfer()`): the map
+   * can't be closed then. And don't close the map while something else is still
+   * at work on the memory, like `crypto.scrypt` from node:crypto: that would
+   * end the process.
+   *
+   * @throws {TypeError} If the map is closed and it was never asked for, or if
+   * the map is not both readable and writable.
+   * @throws {Deno.errors.NotCapable} Without the permission.
+   *
+   * @example A view of numbers
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * const map = Pmem2Map.from(source);
+   * const numbers = new Float64Array(map.buffer);
+   * numbers[511] = 0.5;
+   * map.close();
+   * assertEquals(numbers.length, 0);
+   * ```
+   */
+  get buffer(): ArrayBuffer {
+    return Pmem2Map.#views(this, "get the buffer").buffer;
+  }
+
+  /**
+   * The memory as bytes: {@linkcode Pmem2Map.buffer} with a view over all of it,
+   * and all that is said there holds. Always the same object.
+   *
+   * @throws {TypeError} If the map is closed and it was never asked for, or if
+   * the map is not both readable and writable.
+   * @throws {Deno.errors.NotCapable} Without the permission.
+   *
+   * @example Without a copy
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using map = Pmem2Map.from(source);
+   * map.bytes.set([1, 2, 3], 10);
+   * map.persist(map.bytes.subarray(10, 13));
+   * assertEquals(map.bytes[11], 2);
+   * ```
+   */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return Pmem2Map.#views(this, "get the bytes").bytes;
+  }
+
+  static #views(
+    value: unknown,
+    action: string,
+  ): NonNullable<NativeMap["handedOut"]> {
+    const { handedOut } = Pmem2Map.#of(value, action);
+    if (handedOut !== null) return handedOut;
+    Pmem2Map.#readable(value, action);
+    const native = Pmem2Map.#writable(value, action);
+    try {
+      return native.views;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotCapable)) throw error;
+      throw new Deno.errors.NotCapable(
+        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work as it is`,
+        { cause: error },
+      );
+    }
+  }
+
+  /**
+   * Copies bytes out of the map.
+   *
+   * @param target Gets the bytes; its length says how many.
+   * @param offset Where to read, in bytes from the start of the map: 0 to its
+   * size less the length.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or not readable.
+   * @throws {RangeError} If it's past the end of the map.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * Deno.writeTextFileSync(path, "hello");
+   * using map = Pmem2Map.open(path, { write: false });
+   * const bytes = new Uint8Array(4);
+   * map.read(bytes, 1);
+   * assertEquals(new TextDecoder().decode(bytes), "ello");
+   * Deno.removeSync(path);
+   * ```
+   */
+  read(target: Uint8Array, offset: number = 0): void {
+    const action = "read from the map";
+    const length = writableLengthOf(action, "target", target);
+    const map = Pmem2Map.#readable(this, action);
+    checkRange(action, offset, length, map.size, "map");
+    if (length > 0) map.read(target, offset, length);
+  }
+
+  /**
+   * Copies bytes into the map, and makes them durable unless told else. The
+   * bytes may come from the map itself. C's `pmem2_get_memcpy_fn`, or
+   * what has the same effect and is faster.
+   *
+   * @param data The bytes.
+   * @param offset Where to write, in bytes from the start of the map: 0 to its
+   * size less the length.
+   * @param options Whether and how to flush.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or not writable.
+   * @throws {RangeError} If it's past the end of the map.
+   *
+   * @example Two records, and one wait for both
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 4096 });
+   * map.write(new Uint8Array([1, 2]), 0, { drain: false });
+   * map.write(new Uint8Array([3, 4]), 2, { drain: false });
+   * map.drain();
+   * assertEquals(Deno.readFileSync(path).slice(0, 4), new Uint8Array([1, 2, 3, 4]));
+   * Deno.removeSync(path);
+   * ```
+   */
+  write(data: Uint8Array, offset: number = 0, options?: StoreOptions): void {
+    const action = "write to the map";
+    const flags = storeFlags(action, options);
+    const length = lengthOf(action, "data", data);
+    const map = Pmem2Map.#writable(this, action);
+    checkRange(action, offset, length, map.size, "map");
+    if (length === 0) return;
+    const address = add(map.address, offset);
+    map.persistence.write(map.pointer, address, data, length, flags);
+  }
+
+  /**
+   * Copies bytes within the map, also where the two ranges overlap, and makes
+   * them durable unless told else. C's `pmem2_get_memmove_fn`, or what has the
+   * same effect and is faster.
+   *
+   * @param target Where to, in bytes from the start of the map: 0 to its size
+   * less `length`.
+   * @param source Where from, likewise.
+   * @param length How many bytes.
+   * @param options Whether and how to flush.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or not both readable and writable.
+   * @throws {RangeError} If one of the ranges is past the end of the map.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using map = Pmem2Map.from(source);
+   * map.write(new TextEncoder().encode("abcdef"));
+   * map.move(2, 0, 4);
+   * const bytes = new Uint8Array(6);
+   * map.read(bytes);
+   * assertEquals(new TextDecoder().decode(bytes), "ababcd");
+   * ```
+   */
+  move(
+    target: number,
+    source: number,
+    length: number,
+    options?: StoreOptions,
+  ): void {
+    const action = "move within the map";
+    const flags = storeFlags(action, options);
+    Pmem2Map.#readable(this, action);
+    const map = Pmem2Map.#writable(this, action);
+    checkRange(action, target, length, map.size, "map", "target");
+    checkRange(action, source, length, map.size, "map", "source");
+    if (length === 0) return;
+    map.persistence.move(
+      map.pointer,
+      add(map.address, target),
+      add(map.address, source),
+      BigInt(length),
+      flags,
+    );
+  }
+
+  /**
+   * Sets bytes of the map to a value, and makes them durable unless told else.
+   * C's `pmem2_get_memset_fn`, or what has the same effect and is faster.
+   *
+   * @param value The value of each byte: 0 to 255.
+   * @param offset Where to start, in bytes from the start of the map.
+   * @param length How many bytes; without it, to the end of the map.
+   * @param options Whether and how to flush.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or not writable.
+   * @throws {RangeError} If `value` is not a byte, or the range is past the end
+   * of the map.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using map = Pmem2Map.from(source);
+   * map.fill(0xff, 4000);
+   * assertEquals(map.bytes.indexOf(0xff), 4000);
+   * ```
+   */
+  fill(
+    value: number,
+    offset: number = 0,
+    length?: number,
+    options?: StoreOptions,
+  ): void {
+    const action = "fill the map";
+    const flags = storeFlags(action, options);
+    checkInteger(action, "value", value, 0, 255);
+    const map = Pmem2Map.#writable(this, action);
+    const start = startOf(action, map, offset);
+    const count = countOf(action, map, start, length);
+    if (count === 0) return;
+    const address = add(map.address, start);
+    map.persistence.fill(map.pointer, address, value, BigInt(count), flags);
+  }
+
+  /**
+   * Makes stores durable: flushes and drains. C's `pmem2_get_persist_fn`.
+   *
+   * @param offset Where to start, in bytes from the start of the map.
+   * @param length How many bytes; without it, to the end of the map.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or neither readable nor writable.
+   * @throws {RangeError} If the range is past the end of the map.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 4096 });
+   * map.bytes.set([1, 2, 3]);
+   * map.persist(0, 3);
+   * Deno.removeSync(path);
+   * ```
+   */
+  persist(offset?: number, length?: number): void;
+  /**
+   * Makes the stores to a view durable.
+   *
+   * @param view A view on the map's `buffer`: a typed array or a `DataView`.
+   */
+  persist(view: ArrayBufferView): void;
+  persist(offset?: number | ArrayBufferView, length?: number): void {
+    const action = "persist";
+    const map = Pmem2Map.#flushable(this, action);
+    const start = startOf(action, map, offset);
+    const count = countOf(action, map, start, length, offset);
+    if (count === 0) return;
+    map.persistence.persist(add(map.address, start), BigInt(count));
+  }
+
+  /**
+   * Starts to make stores durable; they are after {@linkcode Pmem2Map.drain}. At
+   * page granularity they are at once. C's `pmem2_get_flush_fn`.
+   *
+   * @param offset Where to start, in bytes from the start of the map.
+   * @param length How many bytes; without it, to the end of the map.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or neither readable nor writable.
+   * @throws {RangeError} If the range is past the end of the map.
+   *
+   * @example Two ranges, and one wait for both
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 8192 });
+   * map.bytes[0] = 1;
+   * map.bytes[5000] = 2;
+   * map.flush(0, 1);
+   * map.flush(5000, 1);
+   * map.drain();
+   * Deno.removeSync(path);
+   * ```
+   */
+  flush(offset?: number, length?: number): void;
+  /**
+   * Starts to make the stores to a view durable.
+   *
+   * @param view A view on the map's `buffer`: a typed array or a `DataView`.
+   */
+  flush(view: ArrayBufferView): void;
+  flush(offset?: number | ArrayBufferView, length?: number): void {
+    const action = "flush";
+    const map = Pmem2Map.#flushable(this, action);
+    const start = startOf(action, map, offset);
+    const count = countOf(action, map, start, length, offset);
+    if (count === 0) return;
+    map.persistence.flush(add(map.address, start), BigInt(count));
+  }
+
+  /**
+   * Waits until everything that was flushed is durable. C's
+   * `pmem2_get_drain_fn`.
+   *
+   * @throws {TypeError} If the map is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using map = Pmem2Map.from(source);
+   * map.flush();
+   * map.drain();
+   * ```
+   */
+  drain(): void {
+    Pmem2Map.#live(this, "drain").persistence.drain();
+  }
+
+  /**
+   * Makes stores durable beyond the power-fail protected buffers of the hardware:
+   * they survive a failure of those, too. Slow. At page granularity this is
+   * {@linkcode Pmem2Map.persist}. C's `pmem2_deep_flush`.
+   *
+   * @param offset Where to start, in bytes from the start of the map.
+   * @param length How many bytes; without it, to the end of the map.
+   * @throws {TypeError} If an argument has the wrong type, or the map is closed
+   * or neither readable nor writable.
+   * @throws {RangeError} If the range is past the end of the map.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory; or if the system
+   * refuses.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 4096 });
+   * map.write(new Uint8Array([1, 2, 3]));
+   * map.deepFlush(0, 3);
+   * Deno.removeSync(path);
+   * ```
+   */
+  deepFlush(offset?: number, length?: number): void;
+  /**
+   * Makes the stores to a view durable in this way.
+   *
+   * @param view A view on the map's `buffer`: a typed array or a `DataView`.
+   */
+  deepFlush(view: ArrayBufferView): void;
+  deepFlush(offset?: number | ArrayBufferView, length?: number): void {
+    const action = "deep flush";
+    const map = Pmem2Map.#flushable(this, action);
+    const start = startOf(action, map, offset);
+    const count = countOf(action, map, start, length, offset);
+    if (count === 0) return;
+    const address = add(map.address, start);
+    if (map.granularity === PAGE) {
+      map.persistence.persist(address, BigInt(count));
+      return;
+    }
+    clearMessage();
+    check(
+      flushing().pmem2_deep_flush(map.pointer, address, BigInt(count)),
+      "pmem2_deep_flush",
+    );
+  }
+
+  /**
+   * {@linkcode Pmem2Map.persist} on another thread: the event loop runs on. The
+   * map can't be closed until it's done.
+   *
+   * @param offset Where to start, in bytes from the start of the map.
+   * @param length How many bytes; without it, to the end of the map.
+   * @returns A promise that resolves when the stores are durable.
+   * @throws {TypeError} Rejects if an argument has the wrong type, or the map is
+   * closed or neither readable nor writable.
+   * @throws {RangeError} Rejects if the range is past the end of the map.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 1024 ** 2 });
+   * map.fill(1, 0, map.size, { flush: false });
+   * await map.persistAsync();
+   * Deno.removeSync(path);
+   * ```
+   */
+  async persistAsync(offset?: number, length?: number): Promise<void> {
+    const action = "persist";
+    const map = Pmem2Map.#flushable(this, action);
+    const start = startOf(action, map, offset, NUMBERS_ONLY);
+    const count = countOf(action, map, start, length);
+    if (count === 0) return;
+    map.pending++;
+    try {
+      await map.persistence.persistAsync(
+        add(map.address, start),
+        BigInt(count),
+      );
+    } finally {
+      map.pending--;
+    }
+  }
+
+  /**
+   * {@linkcode Pmem2Map.deepFlush} on another thread: the event loop runs on. The
+   * map can't be closed until it's done.
+   *
+   * @param offset Where to start, in bytes from the start of the map.
+   * @param length How many bytes; without it, to the end of the map.
+   * @returns A promise that resolves when the stores are durable.
+   * @throws {TypeError} Rejects if an argument has the wrong type, or the map is
+   * closed or neither readable nor writable.
+   * @throws {RangeError} Rejects if the range is past the end of the map.
+   * @throws {Pmem2Error} Rejects if libpmem2 refuses; without its message, which
+   * stays on the other thread.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 4096 });
+   * map.bytes[0] = 1;
+   * await map.deepFlushAsync(0, 1);
+   * Deno.removeSync(path);
+   * ```
+   */
+  async deepFlushAsync(offset?: number, length?: number): Promise<void> {
+    const action = "deep flush";
+    const map = Pmem2Map.#flushable(this, action);
+    const start = startOf(action, map, offset, NUMBERS_ONLY);
+    const count = countOf(action, map, start, length);
+    if (count === 0) return;
+    const address = add(map.address, start);
+    map.pending++;
+    try {
+      if (map.granularity === PAGE) {
+        await map.persistence.persistAsync(address, BigInt(count));
+        return;
+      }
+      const call = "pmem2_deep_flush";
+      const { pmem2_deep_flush_async } = flushing();
+      const result = await pmem2_deep_flush_async(
+        map.pointer,
+        address,
+        BigInt(count),
+      );
+      if (result !== 0) throw new Pmem2Error(result, call);
+    } finally {
+      map.pending--;
+    }
+  }
+
+  /** Whether the map was closed. */
+  get closed(): boolean {
+    return Pmem2Map.#of(this, "tell whether the map is closed").closed;
+  }
+
+  /**
+   * Unmaps the memory and empties all views on it. What was not persisted may or
+   * may not be durable. Closing again does nothing. C's `pmem2_map_delete`.
+   *
+   * @throws {TypeError} If the map can't be closed, and then it stays as it is:
+   * an asynchronous flush is pending, its buffer was transferred, or it belongs
+   * to other native code.
+   * @throws {Pmem2Error} ENOMEM if the process has as many mappings as the
+   * system allows, and the map is in a reservation: it stays open.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * const map = Pmem2Map.from(source);
+   * const { bytes } = map;
+   * map.close();
+   * assertEquals(bytes.length, 0);
+   * ```
+   */
+  close(): void {
+    closeMap("close the map", Pmem2Map.#of(this, "close the map"));
+  }
+
+  /**
+   * Closes the map at the end of a `using`'s block.
+   *
+   * @throws {TypeError} If the map can't be closed: see
+   * {@linkcode Pmem2Map.close}.
+   */
+  [Symbol.dispose](): void {
+    const action = "dispose of the map";
+    closeMap(action, Pmem2Map.#of(this, action));
+  }
+
+  /** What `console.log` shows: size, address, granularity, path. */
+  [Symbol.for("Deno.customInspect")](
+    _inspect: unknown,
+    options?: Deno.InspectOptions,
+  ): string {
+    const { closed, address, size, granularity, traits } = Pmem2Map.#of(
+      this,
+      "inspect the map",
+    );
+    if (closed) return "Pmem2Map (closed)";
+    return drawMap({
+      address,
+      size,
+      granularity: granularities[granularity]!,
+      sharing: traits.shared ? "shared" : "private",
+      path: traits.path,
+      writable: traits.writable,
+    }, {
+      columns: options?.breakLength ?? 80,
+      colors: options?.colors ?? false,
+    });
+  }
+}
+
+function closeMap(action: string, map: NativeMap): void {
+  if (map.closed) return;
+  const obstacle = map.closeObstacle;
+  if (obstacle !== null) throw new TypeError(`Cannot ${action} as ${obstacle}`);
+  map.delete();
+}
+
+const NUMBERS_ONLY = true;
+
+/** Where a range or a view starts, in the map. */
+function startOf(
+  action: string,
+  map: NativeMap,
+  offset: unknown,
+  numbersOnly = false,
+): number {
+  if (offset === undefined) return 0;
+  if (typeof offset === "number" || numbersOnly) {
+    checkInteger(action, "offset", offset);
+    if (offset > map.size) {
+      throw outOfRange(
+        action,
+        "offset",
+        `at most ${map.size}, the map's size`,
+        offset,
+      );
+    }
+    return offset;
+  }
+  if (!isArrayBufferView(offset)) {
+    throw wrongType(
+      action,
+      "offset",
+      "a number or a view on the buffer",
+      offset,
+    );
+  }
+  const { buffer, byteOffset } = viewGetters(offset);
+  if (buffer(offset) !== map.handedOut?.buffer) {
+    throw new TypeError(
+      `Cannot ${action} as the view must be on the map's own buffer`,
+    );
+  }
+  return byteOffset(offset);
+}
+
+/** How many bytes the range or the view has. */
+function countOf(
+  action: string,
+  map: NativeMap,
+  start: number,
+  length: unknown,
+  view?: unknown,
+): number {
+  if (typeof view === "object" && view !== null) {
+    return viewGetters(view as ArrayBufferView).byteLength(view);
+  }
+  if (length === undefined) return map.size - start;
+  checkRange(action, start, length, map.size, "map");
+  return length as number;
+}

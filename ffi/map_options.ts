@@ -1,0 +1,166 @@
+/**
+ * How to map a source.
+ *
+ * @module
+ */
+
+import {
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  optionsOf,
+} from "./argument.ts";
+import { type FileSettings, fileSettings, type OpenOptions } from "./file.ts";
+import { granularities, type Granularity } from "./granularity.ts";
+
+/**
+ * Whether stores reach the source, and who else has it mapped, or stay with the
+ * map. C's `enum pmem2_sharing_type`.
+ */
+export type Sharing = "shared" | "private";
+
+/** How to map a source. C's `struct pmem2_config`. */
+export interface MapOptions {
+  /**
+   * First byte of the source to map: a multiple of the source's alignment.
+   *
+   * @default {0}
+   */
+  offset?: number;
+  /**
+   * Bytes to map, at least 1: a multiple of the source's alignment. Without it
+   * the map goes from `offset` to the end of the source, whatever its size.
+   */
+  length?: number;
+  /**
+   * The coarsest store granularity that the caller accepts: "page" takes any
+   * medium, "cache-line" and "byte" only persistent memory.
+   *
+   * @default {"page"}
+   */
+  granularity?: Granularity;
+  /**
+   * Whether stores reach the source.
+   *
+   * @default {"shared"}
+   */
+  sharing?: Sharing;
+  /**
+   * Whether the memory can be read.
+   *
+   * @default {true}
+   */
+  read?: boolean;
+  /**
+   * Whether the memory can be written to.
+   *
+   * @default {true}
+   */
+  write?: boolean;
+  /**
+   * Whether the memory can be executed.
+   *
+   * @default {false}
+   */
+  exec?: boolean;
+}
+
+/** Mapping into a reservation: {@linkcode MapOptions}, and where. */
+export interface ReservationMapOptions extends MapOptions {
+  /**
+   * Byte offset in the reservation, a multiple of the page size. Without it the
+   * map goes to the first gap that it fits in.
+   */
+  at?: number;
+}
+
+const sharings: readonly Sharing[] = ["shared", "private"];
+
+/** {@linkcode ReservationMapOptions}, read once and checked. */
+export interface MapSettings {
+  readonly offset: number;
+  readonly length: number | undefined;
+  readonly granularity: number;
+  readonly shared: boolean;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly exec: boolean;
+  readonly at: number | undefined;
+}
+
+/** Reads and checks the options. */
+export function mapSettings(
+  action: string,
+  options: ReservationMapOptions | null | undefined,
+): MapSettings {
+  const {
+    offset = 0,
+    length,
+    granularity = "page",
+    sharing = "shared",
+    read = true,
+    write = true,
+    exec = false,
+    at,
+  } = optionsOf(action, options);
+  checkInteger(action, "offset", offset);
+  if (length !== undefined) checkInteger(action, "length", length, 1);
+  checkOneOf(action, "granularity", granularity, granularities);
+  checkOneOf(action, "sharing", sharing, sharings);
+  checkBoolean(action, "read", read);
+  checkBoolean(action, "write", write);
+  checkBoolean(action, "exec", exec);
+  if (at !== undefined) checkInteger(action, "at", at);
+  return {
+    offset,
+    length,
+    granularity: granularities.indexOf(granularity),
+    shared: sharing === "shared",
+    read,
+    write,
+    exec,
+    at,
+  };
+}
+
+/**
+ * Reads and checks the options where a file is opened and mapped at once:
+ * `write` is the memory's, and the file is opened for writing if it has to be.
+ */
+export function openAndMapSettings(
+  action: string,
+  options: (OpenOptions & ReservationMapOptions) | null | undefined,
+): { file: FileSettings; map: MapSettings } {
+  const {
+    create,
+    createNew,
+    size,
+    mode,
+    offset,
+    length,
+    granularity,
+    sharing,
+    read,
+    write,
+    exec,
+    at,
+  } = optionsOf(action, options);
+  const map = mapSettings(action, {
+    offset,
+    length,
+    granularity,
+    sharing,
+    read,
+    write,
+    exec,
+    at,
+  });
+  const file = fileSettings(action, {
+    write: map.write && map.shared,
+    create,
+    createNew,
+    size,
+    mode,
+  });
+  return { file, map };
+}
