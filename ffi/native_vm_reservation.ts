@@ -1,0 +1,417 @@
+/**
+ * What a reservation is natively: its range, its maps, the five searches.
+ * Internal to the module; what gets here is checked already.
+ *
+ * @module
+ */
+
+import {
+  alignDown,
+  alignUp,
+  findFree,
+  pageSize,
+  protectionOf,
+  release,
+  reserve,
+} from "./address_space.ts";
+import { check, clearMessage, failure, Pmem2Error } from "./error.ts";
+import { lazily } from "./library.ts";
+import type { MapSettings } from "./map_options.ts";
+import {
+  foreignTraits,
+  type MapOwner,
+  NativeMap,
+  newMap,
+  traitsOf,
+} from "./native_map.ts";
+import {
+  cell,
+  cellWith,
+  type MapPointer,
+  received,
+  type VmReservationPointer,
+} from "./pointer.ts";
+import type { NativeSource } from "./source.ts";
+import { reservationSymbols } from "./symbols.ts";
+
+const native = lazily(reservationSymbols);
+
+const PMEM2_E_MAPPING_EXISTS = -100007;
+const PMEM2_E_MAPPING_NOT_FOUND = -100016;
+const PMEM2_E_NO_ACCESS = -100032;
+const PMEM2_E_NOSUPP = -100001;
+const PMEM2_E_VM_RESERVATION_NOT_EMPTY = -100033;
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+/** What libpmem2 aligns a reservation of this size to, in bytes. */
+export function reservationAlignment(size: number): number {
+  return size >= 2 * GIB ? GIB : 2 * MIB;
+}
+
+/** All reservations of this isolate that are not closed. */
+export const liveReservations: Set<NativeVmReservation> = new Set();
+
+/** A range of addresses. */
+export interface AddressRange {
+  readonly from: bigint;
+  readonly to: bigint;
+}
+
+/** What a reservation is natively. */
+export class NativeVmReservation implements MapOwner {
+  readonly pointer: VmReservationPointer;
+  address: bigint;
+  size: number;
+  closed = false;
+  /** The one `Pmem2VmReservation` that stands for it. */
+  wrapper: object | null = null;
+  readonly #alignment: bigint;
+  /**
+   * What libpmem2 has really taken. It's more than what it shows, for the sake
+   * of alignment, and it only ever gives back what it shows.
+   */
+  #taken: AddressRange;
+  readonly #maps = new Map<MapPointer, NativeMap>();
+  /** There is no gap below this address. */
+  #full: bigint;
+  /** Places that somebody else got hold of: neither mapped nor unmapped. */
+  readonly #lost: AddressRange[] = [];
+
+  constructor(size: number, address: bigint | null) {
+    const c = native();
+    this.#alignment = BigInt(reservationAlignment(size));
+    const whole = alignUp(BigInt(size), this.#alignment);
+    // Where libpmem2 chooses the address, nobody can tell what it has taken.
+    let chosen: bigint;
+    let result: number;
+    let tries = 0;
+    do {
+      chosen = address ?? findFree(whole + this.#alignment, this.#alignment);
+      clearMessage();
+      result = c.pmem2_vm_reservation_new(cell, chosen, BigInt(size));
+      // Another thread may have been faster.
+    } while (
+      result === PMEM2_E_MAPPING_EXISTS && address === null && ++tries < 8
+    );
+    check(result, "pmem2_vm_reservation_new");
+    this.pointer = received();
+    this.address = c.pmem2_vm_reservation_get_address(this.pointer);
+    this.size = size;
+    const more = chosen === 0n ? 0n : this.#alignment;
+    this.#taken = { from: this.address, to: this.address + whole + more };
+    this.#full = this.address;
+    liveReservations.add(this);
+  }
+
+  /** The address behind the last byte. */
+  get end(): bigint {
+    return this.address + BigInt(this.size);
+  }
+
+  // The searches
+
+  /** The earliest map that intersects the range, which lies in the reservation. */
+  find(address: bigint, size: bigint): NativeMap | null {
+    return this.#found(
+      native().pmem2_vm_reservation_map_find(
+        this.pointer,
+        BigInt.asUintN(64, address - this.address),
+        size,
+        cell,
+      ),
+      "pmem2_vm_reservation_map_find",
+    );
+  }
+
+  findFirst(): NativeMap | null {
+    return this.#found(
+      native().pmem2_vm_reservation_map_find_first(this.pointer, cell),
+      "pmem2_vm_reservation_map_find_first",
+    );
+  }
+
+  findLast(): NativeMap | null {
+    return this.#found(
+      native().pmem2_vm_reservation_map_find_last(this.pointer, cell),
+      "pmem2_vm_reservation_map_find_last",
+    );
+  }
+
+  findNext(map: NativeMap): NativeMap | null {
+    const result = native().pmem2_vm_reservation_map_find_next(
+      this.pointer,
+      map.pointer,
+      cell,
+    );
+    const guess = map.next;
+    if (result === 0 && guess !== null && isFound(guess)) return guess;
+    const found = this.#found(result, "pmem2_vm_reservation_map_find_next");
+    if (found !== null) {
+      map.next = found;
+      found.previous = map;
+    }
+    return found;
+  }
+
+  findPrev(map: NativeMap): NativeMap | null {
+    const result = native().pmem2_vm_reservation_map_find_prev(
+      this.pointer,
+      map.pointer,
+      cell,
+    );
+    const guess = map.previous;
+    if (result === 0 && guess !== null && isFound(guess)) return guess;
+    const found = this.#found(result, "pmem2_vm_reservation_map_find_prev");
+    if (found !== null) {
+      map.previous = found;
+      found.next = map;
+    }
+    return found;
+  }
+
+  #found(result: number, call: string): NativeMap | null {
+    if (result === 0) return this.#known(received());
+    if (result === PMEM2_E_MAPPING_NOT_FOUND) return null;
+    throw failure(result, call);
+  }
+
+  /** The one object for a native map; other native code may have made it. */
+  #known(pointer: MapPointer): NativeMap {
+    const known = this.#maps.get(pointer);
+    if (known !== undefined && !known.borrowed) return known;
+    return this.#borrow(pointer, known);
+  }
+
+  #borrow(pointer: MapPointer, known: NativeMap | undefined): NativeMap {
+    const map = new NativeMap(pointer, foreignTraits(pointer), this, true);
+    // C may have given the address of a deleted one to this one.
+    if (known?.address === map.address && known.size === map.size) return known;
+    if (known !== undefined) known.closed = true;
+    this.#maps.set(pointer, map);
+    return map;
+  }
+
+  holds(map: NativeMap): boolean {
+    return !this.closed && map.address >= this.address &&
+      map.address < this.end && this.find(map.address, 1n) === map;
+  }
+
+  forget(map: NativeMap): void {
+    this.#maps.delete(map.pointer);
+    if (map.address < this.#full) this.#full = map.address;
+  }
+
+  // Placing maps
+
+  /** The first free range at or behind an address, in whole pages. */
+  nextGap(from: bigint): AddressRange | null {
+    while (from < this.end) {
+      const occupied = this.#nextOccupied(from);
+      const to = occupied?.from ?? this.end;
+      if (to > from) return { from, to };
+      from = occupied!.to;
+    }
+    return null;
+  }
+
+  #nextOccupied(from: bigint): AddressRange | null {
+    const map = this.find(from, this.end - from);
+    let next = map === null ? null : pagesOf(map);
+    for (const lost of this.#lost) {
+      if (lost.to > from && (next === null || lost.from < next.from)) {
+        next = lost;
+      }
+    }
+    return next;
+  }
+
+  /**
+   * The lowest address where a map of this length and alignment fits, or null.
+   */
+  place(length: number, alignment: number): bigint | null {
+    const size = wholePages(length);
+    const fits = (gap: AddressRange) => {
+      const at = alignUp(gap.from, BigInt(alignment));
+      return at + size <= gap.to ? at : null;
+    };
+    let start = this.#full > this.address ? this.#full : this.address;
+    const first = this.nextGap(start);
+    if (first !== null) this.#full = first.from;
+    for (let gap = first; gap !== null; gap = this.nextGap(gap.to)) {
+      const at = fits(gap);
+      if (at !== null) return at;
+    }
+    // Other native code may have deleted maps of its own.
+    start = this.address;
+    for (
+      let gap = this.nextGap(start);
+      gap !== null;
+      gap = this.nextGap(gap.to)
+    ) {
+      const at = fits(gap);
+      if (at !== null) return at;
+    }
+    return null;
+  }
+
+  /** Size in bytes of the longest gap. */
+  longestGap(): bigint {
+    let longest = 0n;
+    let gap = this.nextGap(this.address);
+    for (; gap !== null; gap = this.nextGap(gap.to)) {
+      if (gap.to - gap.from > longest) longest = gap.to - gap.from;
+    }
+    return longest;
+  }
+
+  /** Maps a source at an address. */
+  map(
+    source: NativeSource,
+    settings: MapSettings,
+    address: bigint,
+    length: number,
+  ): NativeMap {
+    let pointer: MapPointer;
+    try {
+      pointer = newMap(source, settings, length, (config) => {
+        check(
+          native().pmem2_config_set_vm_reservation(
+            config,
+            this.pointer,
+            address - this.address,
+          ),
+          "pmem2_config_set_vm_reservation",
+        );
+      });
+    } catch (error) {
+      if (error instanceof Pmem2Error) this.#mend(error, address, length);
+      throw error;
+    }
+    const map = new NativeMap(pointer, traitsOf(source, settings), this, false);
+    this.#maps.set(pointer, map);
+    return map;
+  }
+
+  /** Whether somebody else got hold of a part of the range. */
+  isLost(address: bigint, length: number): boolean {
+    const to = address + wholePages(length);
+    return this.#lost.some((lost) => lost.from < to && address < lost.to);
+  }
+
+  /**
+   * An mmap that fails may leave a hole where the reservation was, and anybody's
+   * memory may land there. So it's filled at once, if it isn't too late.
+   */
+  #mend(error: Pmem2Error, address: bigint, length: number): void {
+    const { errno } = error;
+    const byMmap = errno > -100_000 || errno === PMEM2_E_NO_ACCESS ||
+      errno === PMEM2_E_NOSUPP;
+    const size = wholePages(length);
+    if (!byMmap || this.find(address, size) !== null) return;
+    if (reserve(address, size)) return;
+    const protection = protectionOf(address, size);
+    if (protection === undefined || protection.reserved) return;
+    this.#lost.push({ from: address, to: address + size });
+  }
+
+  // Growing, shrinking, closing
+
+  extend(size: number): void {
+    clearMessage();
+    check(
+      native().pmem2_vm_reservation_extend(this.pointer, BigInt(size)),
+      "pmem2_vm_reservation_extend",
+    );
+    this.size += size;
+    const to = alignUp(this.end, this.#alignment);
+    if (to > this.#taken.to) this.#taken = { from: this.#taken.from, to };
+  }
+
+  shrink(offset: number, size: number): void {
+    if (this.#lost.length > 0) {
+      throw new TypeError(
+        "Cannot shrink the reservation as other native code has memory in it",
+      );
+    }
+    clearMessage();
+    check(
+      native().pmem2_vm_reservation_shrink(
+        this.pointer,
+        BigInt(offset),
+        BigInt(size),
+      ),
+      "pmem2_vm_reservation_shrink",
+    );
+    if (offset === 0) this.address += BigInt(size);
+    this.size -= size;
+    if (this.#full < this.address) this.#full = this.address;
+    this.#afterShrink();
+  }
+
+  /**
+   * Follows libpmem2's arithmetic: it unmaps what is below, or else what is above
+   * the aligned rest, and forgets the other without unmapping it.
+   */
+  #afterShrink(): void {
+    const from = alignDown(this.address, this.#alignment);
+    const to = alignUp(this.end, this.#alignment);
+    if (from > this.#taken.from) release(to, this.#taken.to - to);
+    this.#taken = { from, to };
+  }
+
+  /** All maps, in address order. */
+  list(): NativeMap[] {
+    const maps: NativeMap[] = [];
+    let map = this.findFirst();
+    for (; map !== null; map = this.findNext(map)) maps.push(map);
+    return maps;
+  }
+
+  /** Deletes the reservation, which has no maps; if C refuses, nothing changes. */
+  delete(): void {
+    if (this.#lost.length > 0) {
+      const call = "pmem2_vm_reservation_delete";
+      if (this.findFirst() !== null) {
+        throw new Pmem2Error(PMEM2_E_VM_RESERVATION_NOT_EMPTY, call);
+      }
+      this.#deleteAround();
+    } else {
+      clearMessage();
+      check(
+        native().pmem2_vm_reservation_delete(cellWith(this.pointer)),
+        "pmem2_vm_reservation_delete",
+      );
+      release(this.#taken.from, this.address - this.#taken.from);
+      release(this.end, this.#taken.to - this.end);
+    }
+    this.closed = true;
+    liveReservations.delete(this);
+  }
+
+  /** libpmem2 would unmap all of it; its few bytes of books stay behind. */
+  #deleteAround(): void {
+    let { from } = this.#taken;
+    for (
+      const lost of this.#lost.toSorted((a, b) => a.from < b.from ? -1 : 1)
+    ) {
+      if (lost.from > from) release(from, lost.from - from);
+      if (lost.to > from) from = lost.to;
+    }
+    release(from, this.#taken.to - from);
+  }
+}
+
+/** Whether C has just found this very map: what it was may be gone. */
+function isFound(guess: NativeMap): boolean {
+  return guess.pointer === cell[0] && !guess.closed && !guess.borrowed;
+}
+
+export function wholePages(length: number): bigint {
+  return alignUp(BigInt(length), BigInt(pageSize()));
+}
+
+/** What a map takes of a reservation. */
+export function pagesOf(map: NativeMap): AddressRange {
+  return { from: map.address, to: map.address + wholePages(map.size) };
+}

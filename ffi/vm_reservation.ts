@@ -1,0 +1,688 @@
+/**
+ * libpmem2's `struct pmem2_vm_reservation`.
+ *
+ * @module
+ */
+
+import { pageSize } from "./address_space.ts";
+import {
+  checkBigInt,
+  checkBoolean,
+  checkInteger,
+  checkRange,
+  isClosed,
+  isObject,
+  optionsOf,
+  outOfRange,
+  wrongThis,
+  wrongType,
+} from "./argument.ts";
+import { type OpenOptions, pathOf } from "./file.ts";
+import { granularities } from "./granularity.ts";
+import { drawReservation } from "./layout.ts";
+import { MAX_SIZE } from "./limits.ts";
+import { liveSource, mapOf, nativeMapOf, type Pmem2Map } from "./map.ts";
+import {
+  type MapSettings,
+  mapSettings,
+  openAndMapSettings,
+  type ReservationMapOptions,
+} from "./map_options.ts";
+import { mappedLength, type NativeMap } from "./native_map.ts";
+import {
+  NativeVmReservation,
+  reservationAlignment,
+  wholePages,
+} from "./native_vm_reservation.ts";
+import { NativeSource, type Pmem2Source } from "./source.ts";
+import {
+  ForwardWalk,
+  type Gap,
+  gapsOf,
+  ReverseWalk,
+  type Walk,
+  type WalkOptions,
+} from "./walk.ts";
+
+/**
+ * A range of addresses that belongs to its maps alone, so that several files lie
+ * side by side in memory. C's `struct pmem2_vm_reservation`.
+ *
+ * It is an iterable of its maps in the order of their addresses. Close it when it
+ * isn't needed any more, best with `using`, which closes its maps, too.
+ *
+ * A reservation belongs to one worker, or to the main one: libpmem2 takes no lock
+ * when it searches.
+ *
+ * @example Two files side by side, walked in address order
+ * ```ts
+ * import { Pmem2VmReservation } from "@pmem2/pmem2";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const directory = Deno.makeTempDirSync();
+ * using reservation = new Pmem2VmReservation(16_384);
+ * reservation.map(`${directory}/b`, { create: true, size: 4096, at: 8192 });
+ * reservation.map(`${directory}/a`, { create: true, size: 4096, at: 0 });
+ * const offsets = [];
+ * for (const map of reservation) offsets.push(map.offset);
+ * assertEquals(offsets, [0, 8192]);
+ * Deno.removeSync(directory, { recursive: true });
+ * ```
+ */
+export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
+  readonly #native: NativeVmReservation;
+
+  /**
+   * Reserves a range of addresses. C's `pmem2_vm_reservation_new`.
+   *
+   * @param size How many bytes, a multiple of the page size: up to 2^47.
+   * @param options Where: `address` is a multiple of 2 MiB, from 2 GiB of size on
+   * of 1 GiB. Without it the system chooses.
+   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {RangeError} If `size` is not an integer in its range, or `address`
+   * not a multiple of what the size asks for, or past the address space.
+   * @throws {Pmem2Error} PMEM2_E_LENGTH_UNALIGNED; PMEM2_E_MAPPING_EXISTS if
+   * something is at `address`; ENOMEM if there is no such room.
+   *
+   * @example Where the caller wants it
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const address = 0x3000_0000_0000n;
+   * using reservation = new Pmem2VmReservation(2 ** 21, { address });
+   * assertEquals(reservation.address, address);
+   * ```
+   */
+  constructor(size: number, options?: { address?: bigint }) {
+    const action = "make a reservation";
+    const { address } = optionsOf(action, options);
+    checkInteger(action, "size", size, 1, MAX_SIZE);
+    if (address !== undefined) {
+      const alignment = BigInt(reservationAlignment(size));
+      const last = BigInt(MAX_SIZE - size);
+      checkBigInt(action, "address", address, alignment, last);
+      if (address % alignment !== 0n) {
+        const rule = `a multiple of ${alignment}n`;
+        throw outOfRange(action, "address", rule, address);
+      }
+    }
+    this.#native = new NativeVmReservation(size, address ?? null);
+    this.#native.wrapper = this;
+  }
+
+  static #of(value: unknown, action: string): NativeVmReservation {
+    if (!(isObject(value) && #native in value)) {
+      throw wrongThis(action, "a Pmem2VmReservation");
+    }
+    return value.#native;
+  }
+
+  static #live(value: unknown, action: string): NativeVmReservation {
+    const native = Pmem2VmReservation.#of(value, action);
+    if (native.closed) throw isClosed(action, "reservation");
+    return native;
+  }
+
+  /**
+   * Address of the first byte. It changes when the head is cut off. C's
+   * `pmem2_vm_reservation_get_address`.
+   *
+   * @throws {TypeError} If the reservation is closed.
+   */
+  get address(): bigint {
+    return Pmem2VmReservation.#live(this, "get the address").address;
+  }
+
+  /**
+   * Size in bytes. C's `pmem2_vm_reservation_get_size`.
+   *
+   * @throws {TypeError} If the reservation is closed.
+   */
+  get size(): number {
+    return Pmem2VmReservation.#live(this, "get the size").size;
+  }
+
+  /**
+   * The `struct pmem2_vm_reservation *`, for other native code, until the
+   * reservation is closed. What such code maps into it is found and walked here,
+   * and can be read, but not closed.
+   *
+   * Unsafe, since libpmem2 takes no lock when it searches: to use it on another
+   * thread would end the process or corrupt memory. So would deleting it.
+   *
+   * @throws {TypeError} If the reservation is closed.
+   */
+  get unsafeHandle(): bigint {
+    return Pmem2VmReservation.#live(this, "get the handle").pointer;
+  }
+
+  /**
+   * Maps a source into the reservation. C's `pmem2_map_new` with
+   * `pmem2_config_set_vm_reservation`.
+   *
+   * @param source What to map.
+   * @param options Which part of it, how, and where: without `at`, in the first
+   * gap that it fits in.
+   * @returns The map.
+   * @throws {TypeError} If an argument has the wrong type, or the source or the
+   * reservation is closed.
+   * @throws {RangeError} If a number is out of its range, if the map would reach
+   * past the end of the source or of the reservation, or if no gap is long enough.
+   * @throws {Pmem2Error} PMEM2_E_MAPPING_EXISTS if there is a map already,
+   * PMEM2_E_OFFSET_UNALIGNED if `at` is not a multiple of the page size; and those
+   * of {@linkcode Pmem2Map.open}.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * reservation.map(source);
+   * assertEquals(reservation.map(source).offset, 4096);
+   * ```
+   */
+  map(source: Pmem2Source, options?: ReservationMapOptions): Pmem2Map;
+  /**
+   * Opens a file, maps it, and lets go of the descriptor.
+   *
+   * @param path The path, or a `file:` URL.
+   * @param options How to open the file, how to map it, and where.
+   * @returns The map.
+   * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
+   */
+  map(
+    path: string | URL,
+    options?: OpenOptions & ReservationMapOptions,
+  ): Pmem2Map;
+  map(
+    from: Pmem2Source | string | URL,
+    options?: OpenOptions & ReservationMapOptions,
+  ): Pmem2Map {
+    const action = "map into the reservation";
+    if (typeof from !== "string" && !(from instanceof URL)) {
+      if (!isObject(from)) {
+        const rule = "a Pmem2Source, a path or a file: URL";
+        throw wrongType(action, "source", rule, from);
+      }
+      const settings = mapSettings(action, options);
+      const native = Pmem2VmReservation.#live(this, action);
+      return place(action, native, liveSource(action, from), settings);
+    }
+    const settings = openAndMapSettings(action, options);
+    const path = pathOf(action, from);
+    const native = Pmem2VmReservation.#live(this, action);
+    // Before the file is made, or grown.
+    checkPlace(action, native, settings.map.at, settings.map.length ?? 1);
+    const source = NativeSource.open(path, settings.file);
+    try {
+      return place(action, native, source, settings.map);
+    } finally {
+      source.close();
+    }
+  }
+
+  /**
+   * Finds the first map, in address order, that intersects a range. C's
+   * `pmem2_vm_reservation_map_find`.
+   *
+   * @param offset Where the range starts, in bytes from the start of the
+   * reservation.
+   * @param length How many bytes; what is past the end of the reservation is
+   * empty. 0 finds the map that contains `offset`, as 1 does.
+   * @returns The map, or null.
+   * @throws {TypeError} If an argument is not a number, or the reservation is
+   * closed.
+   * @throws {RangeError} If an argument is not a non-negative safe integer.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * const map = reservation.map(source, { at: 8192 });
+   * assertEquals(reservation.find(8191), null);
+   * assertEquals(reservation.find(8191, 2), map);
+   * ```
+   */
+  find(offset: number, length: number = 1): Pmem2Map | null {
+    const action = "find a map";
+    const native = Pmem2VmReservation.#live(this, action);
+    checkInteger(action, "offset", offset);
+    checkInteger(action, "length", length);
+    if (offset >= native.size) return null;
+    const rest = native.size - offset;
+    const address = native.address + BigInt(offset);
+    return wrap(native.find(address, BigInt(length < rest ? length : rest)));
+  }
+
+  /**
+   * Finds the map with the lowest address. C's
+   * `pmem2_vm_reservation_map_find_first`.
+   *
+   * @returns The map, or null if there is none.
+   * @throws {TypeError} If the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using reservation = new Pmem2VmReservation(4096);
+   * assertEquals(reservation.findFirst(), null);
+   * ```
+   */
+  findFirst(): Pmem2Map | null {
+    return wrap(Pmem2VmReservation.#live(this, "find a map").findFirst());
+  }
+
+  /**
+   * Finds the map with the highest address. C's
+   * `pmem2_vm_reservation_map_find_last`.
+   *
+   * @returns The map, or null if there is none.
+   * @throws {TypeError} If the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * reservation.map(source);
+   * assertEquals(reservation.findLast(), reservation.findFirst());
+   * ```
+   */
+  findLast(): Pmem2Map | null {
+    return wrap(Pmem2VmReservation.#live(this, "find a map").findLast());
+  }
+
+  /**
+   * Finds the next map, in address order. C's
+   * `pmem2_vm_reservation_map_find_next`.
+   *
+   * @param map A map of this reservation.
+   * @returns The map behind it, or null if it's the last.
+   * @throws {TypeError} If `map` is not a map, is closed, or is not in this
+   * reservation; or if the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * const map = reservation.map(source, { at: 4096 });
+   * const behind = reservation.map(source, { at: 12_288 });
+   * assertEquals(reservation.findNext(map), behind);
+   * ```
+   */
+  findNext(map: Pmem2Map): Pmem2Map | null {
+    const action = "find the next map";
+    const native = Pmem2VmReservation.#live(this, action);
+    return wrap(native.findNext(ownMap(action, native, map)));
+  }
+
+  /**
+   * Finds the previous map, in address order. C's
+   * `pmem2_vm_reservation_map_find_prev`.
+   *
+   * @param map A map of this reservation.
+   * @returns The map before it, or null if it's the first.
+   * @throws {TypeError} If `map` is not a map, is closed, or is not in this
+   * reservation; or if the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * const map = reservation.map(source);
+   * assertEquals(reservation.findPrev(map), null);
+   * ```
+   */
+  findPrev(map: Pmem2Map): Pmem2Map | null {
+    const action = "find the previous map";
+    const native = Pmem2VmReservation.#live(this, action);
+    return wrap(native.findPrev(ownMap(action, native, map)));
+  }
+
+  /**
+   * Walks the maps in address order, over `pmem2_vm_reservation_map_find_first`
+   * and `_next`. Maps may be closed and made meanwhile: the walk goes on over
+   * what there is.
+   *
+   * @returns An iterator.
+   * @throws {TypeError} If the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * for (const at of [8192, 0, 4096]) reservation.map(source, { at });
+   * for (const map of reservation) map.close();
+   * assertEquals([...reservation], []);
+   * ```
+   */
+  [Symbol.iterator](): IteratorObject<Pmem2Map, undefined> {
+    const native = Pmem2VmReservation.#live(this, "walk the reservation");
+    return new Maps(new ForwardWalk(native, 0, undefined));
+  }
+
+  /**
+   * Walks the maps of a part of the reservation, or backwards, over
+   * `pmem2_vm_reservation_map_find_last` and `_prev`. The part is fixed when the
+   * walk is made, in addresses.
+   *
+   * @param options Which part, and the direction.
+   * @returns An iterator.
+   * @throws {TypeError} If an option has the wrong type, or the reservation is
+   * closed.
+   * @throws {RangeError} If `from` or `to` is not a non-negative safe integer.
+   *
+   * @example Backwards
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * for (const at of [8192, 0, 4096]) reservation.map(source, { at });
+   * const offsets = reservation.maps({ reverse: true, to: 8192 })
+   *   .map((map) => map.offset);
+   * assertEquals([...offsets], [4096, 0]);
+   * ```
+   */
+  maps(options?: WalkOptions): IteratorObject<Pmem2Map, undefined> {
+    const action = "walk the reservation";
+    const { from = 0, to, reverse = false } = optionsOf(action, options);
+    checkInteger(action, "from", from);
+    if (to !== undefined) checkInteger(action, "to", to);
+    checkBoolean(action, "reverse", reverse);
+    const native = Pmem2VmReservation.#live(this, action);
+    const Direction = reverse ? ReverseWalk : ForwardWalk;
+    return new Maps(new Direction(native, from, to));
+  }
+
+  /**
+   * Walks the free ranges in address order. They have whole pages: a map of 5,000
+   * bytes leaves no gap before the end of its second page.
+   *
+   * @returns An iterator.
+   * @throws {TypeError} If the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(16_384);
+   * reservation.map(source, { at: 4096 });
+   * assertEquals([...reservation.gaps()], [
+   *   { offset: 0, size: 4096 },
+   *   { offset: 8192, size: 8192 },
+   * ]);
+   * ```
+   */
+  gaps(): IteratorObject<Gap, undefined> {
+    return gapsOf(Pmem2VmReservation.#live(this, "walk the gaps"));
+  }
+
+  /**
+   * Makes the reservation longer, at its end and where it is: if something else is
+   * behind it, that fails. C's `pmem2_vm_reservation_extend`.
+   *
+   * @param size How many bytes more, a multiple of the page size. The whole may
+   * have up to 2^47.
+   * @throws {TypeError} If `size` is not a number, or the reservation is closed.
+   * @throws {RangeError} If `size` is not an integer in its range.
+   * @throws {Pmem2Error} PMEM2_E_LENGTH_UNALIGNED; PMEM2_E_MAPPING_EXISTS if
+   * something is behind it; ENOMEM.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using reservation = new Pmem2VmReservation(4096);
+   * reservation.extend(8192);
+   * assertEquals(reservation.size, 12_288);
+   * ```
+   */
+  extend(size: number): void {
+    const action = "extend the reservation";
+    const native = Pmem2VmReservation.#live(this, action);
+    checkInteger(action, "size", size, 0, MAX_SIZE - native.size);
+    native.extend(size);
+  }
+
+  /**
+   * Gives back a free part at the start or at the end. When it's at the start, the
+   * address of the reservation changes, and with it all offsets. C's
+   * `pmem2_vm_reservation_shrink`.
+   *
+   * @param offset Where the part starts, in bytes from the start of the
+   * reservation: a multiple of the page size.
+   * @param size How many bytes, likewise.
+   * @throws {TypeError} If an argument is not a number, or the reservation is
+   * closed.
+   * @throws {RangeError} If it's past the end of the reservation.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP in the middle, or for the whole;
+   * PMEM2_E_VM_RESERVATION_NOT_EMPTY; PMEM2_E_OFFSET_UNALIGNED;
+   * PMEM2_E_LENGTH_UNALIGNED; PMEM2_E_LENGTH_OUT_OF_RANGE for size 0.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using reservation = new Pmem2VmReservation(12_288);
+   * const { address } = reservation;
+   * reservation.shrink(0, 4096);
+   * assertEquals(reservation.address, address + 4096n);
+   * assertEquals(reservation.size, 8192);
+   * ```
+   */
+  shrink(offset: number, size: number): void {
+    const action = "shrink the reservation";
+    const native = Pmem2VmReservation.#live(this, action);
+    checkRange(action, offset, size, native.size, "reservation");
+    native.shrink(offset, size);
+  }
+
+  /** Whether the reservation was closed. */
+  get closed(): boolean {
+    return Pmem2VmReservation.#of(this, "tell whether it is closed").closed;
+  }
+
+  /**
+   * Gives the addresses back. Closing again does nothing. C's
+   * `pmem2_vm_reservation_delete`.
+   *
+   * @param options Whether to close its maps first, with `maps: true`: all of them,
+   * or none if one can't be closed.
+   * @throws {TypeError} If an option has the wrong type; or, with `maps`, if one
+   * of the maps can't be closed: then none is.
+   * @throws {Pmem2Error} PMEM2_E_VM_RESERVATION_NOT_EMPTY if it has maps.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Error, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals, assertThrows } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * const reservation = new Pmem2VmReservation(4096);
+   * const map = reservation.map(source);
+   * const error = assertThrows(() => reservation.close(), Pmem2Error);
+   * assertEquals(error.code, "PMEM2_E_VM_RESERVATION_NOT_EMPTY");
+   * reservation.close({ maps: true });
+   * assertEquals(map.closed, true);
+   * ```
+   */
+  close(options?: { maps?: boolean }): void {
+    const action = "close the reservation";
+    const { maps = false } = optionsOf(action, options);
+    checkBoolean(action, "maps", maps);
+    closeReservation(action, Pmem2VmReservation.#of(this, action), maps);
+  }
+
+  /**
+   * Closes the reservation and its maps at the end of a `using`'s block.
+   *
+   * @throws {TypeError} If one of the maps can't be closed: then nothing is.
+   */
+  [Symbol.dispose](): void {
+    const action = "dispose of the reservation";
+    closeReservation(action, Pmem2VmReservation.#of(this, action), true);
+  }
+
+  /** What `console.log` shows: a bar to scale, and its maps and gaps. */
+  [Symbol.for("Deno.customInspect")](
+    _inspect: unknown,
+    options?: Deno.InspectOptions,
+  ): string {
+    const native = Pmem2VmReservation.#of(this, "inspect the reservation");
+    if (native.closed) return "Pmem2VmReservation (closed)";
+    const limit = options?.iterableLimit ?? DEFAULT_ITERABLE_LIMIT;
+    return drawReservation({
+      pageSize: pageSize(),
+      address: native.address,
+      size: native.size,
+      maps: native.list().map(({ offset, size, granularity, traits }) => ({
+        offset,
+        size,
+        granularity: granularities[granularity]!,
+        path: traits.path,
+        writable: traits.writable,
+      })),
+      gaps: gapsOf(native),
+    }, {
+      columns: options?.breakLength ?? 80,
+      colors: options?.colors ?? false,
+      rows: limit === DEFAULT_ITERABLE_LIMIT ? DEFAULT_ROWS : limit,
+    });
+  }
+}
+
+/** Deno's, for items of a few characters; here each has a line. */
+const DEFAULT_ITERABLE_LIMIT = 100;
+const DEFAULT_ROWS = 10;
+
+/** An iterator over a walk. */
+class Maps extends Iterator<Pmem2Map, undefined> {
+  readonly #walk: Walk;
+
+  constructor(walk: Walk) {
+    super();
+    this.#walk = walk;
+  }
+
+  override next(): IteratorResult<Pmem2Map, undefined> {
+    if (!(isObject(this) && #walk in this)) {
+      throw wrongThis("walk the reservation", "a walk");
+    }
+    const map = this.#walk.step();
+    return map === null
+      ? { done: true, value: undefined }
+      : { done: false, value: mapOf(map) };
+  }
+}
+
+function wrap(native: NativeMap | null): Pmem2Map | null {
+  return native === null ? null : mapOf(native);
+}
+
+function ownMap(
+  action: string,
+  reservation: NativeVmReservation,
+  map: unknown,
+): NativeMap {
+  const native = nativeMapOf(map);
+  if (native === undefined) throw wrongType(action, "map", "a Pmem2Map", map);
+  if (native.closed) throw isClosed(action, "map");
+  if (native.owner !== reservation) {
+    throw new TypeError(
+      `Cannot ${action} as the map is not in this reservation`,
+    );
+  }
+  if (native.borrowed && !reservation.holds(native)) {
+    throw isClosed(action, "map");
+  }
+  return native;
+}
+
+function checkPlace(
+  action: string,
+  reservation: NativeVmReservation,
+  at: number | undefined,
+  length: number,
+): void {
+  if (at === undefined) return;
+  const { size } = reservation;
+  if (at >= size) {
+    const rule = `less than ${size}, the reservation's size`;
+    throw outOfRange(action, "at", rule, at);
+  }
+  if (wholePages(length) > BigInt(size - at)) {
+    throw new RangeError(
+      `Cannot ${action} as at + length, in whole pages, must be at most ${size}, the reservation's size: received ${at} + ${length}`,
+    );
+  }
+  if (reservation.isLost(reservation.address + BigInt(at), length)) {
+    throw new RangeError(
+      `Cannot ${action} as other native code has memory at ${at}`,
+    );
+  }
+}
+
+function place(
+  action: string,
+  reservation: NativeVmReservation,
+  source: NativeSource,
+  settings: MapSettings,
+): Pmem2Map {
+  const { at } = settings;
+  const length = mappedLength(action, source, settings);
+  checkPlace(action, reservation, at, length);
+  const address = at === undefined
+    ? reservation.place(length, source.alignment)
+    : reservation.address + BigInt(at);
+  if (address === null) {
+    throw new RangeError(
+      `Cannot ${action} as no gap fits ${length} bytes: the longest has ${reservation.longestGap()}`,
+    );
+  }
+  return mapOf(reservation.map(source, settings, address, length));
+}
+
+function closeReservation(
+  action: string,
+  reservation: NativeVmReservation,
+  withMaps: boolean,
+): void {
+  if (reservation.closed) return;
+  if (withMaps) {
+    const maps = reservation.list();
+    for (const map of maps) {
+      const obstacle = map.closeObstacle;
+      if (obstacle === null) continue;
+      throw new TypeError(
+        `Cannot ${action} as its map at offset ${map.offset} can't be closed: ${obstacle}`,
+      );
+    }
+    for (const map of maps) map.delete();
+  }
+  reservation.delete();
+}
