@@ -1,0 +1,36 @@
+/**
+ * A directory for one test, removed at its end.
+ *
+ * @module
+ */
+
+/**
+ * Where tests put their files: the folder named by PMEM2_TEST_DIR, on the medium
+ * that is to be tested, or else the system's for temporary files.
+ */
+export const testDirectory: string | undefined =
+  Deno.env.get("PMEM2_TEST_DIR") || undefined;
+
+export class Scratch implements Disposable {
+  readonly directory: string = Deno.makeTempDirSync({
+    dir: testDirectory,
+    prefix: "pmem2_test_",
+  });
+
+  /** The path of a file that may not exist yet. */
+  path(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+
+  /** Makes a file of this size whose byte `i` is `i % 251`; its path. */
+  file(name: string, size: number): string {
+    const bytes = new Uint8Array(size);
+    for (let i = 0; i < size; i++) bytes[i] = i % 251;
+    Deno.writeFileSync(this.path(name), bytes);
+    return this.path(name);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
