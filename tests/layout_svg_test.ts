@@ -1,6 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-// deno-lint-ignore no-import-prefix
-import { SaxesParser } from "npm:saxes@6.0.0";
+import { SaxesParser } from "saxes";
 import {
   type DrawnMap,
   type DrawnReservation,
