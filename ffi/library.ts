@@ -110,6 +110,7 @@ function load(): Library {
   for (const path of permitted(paths)) {
     try {
       const symbols = dlopen(path, librarySymbols);
+      checkVersion(path);
       pin(path, symbols);
       return { path, symbols };
     } catch (error) {
@@ -122,7 +123,7 @@ function load(): Library {
       ? `Cannot load libpmem2 as it is not installed
 
 Install it with one of
-  Debian, Ubuntu:  sudo apt-get install libpmem2-1 || sudo apt-get install libpmem2
+  Debian, Ubuntu:  sudo apt-get install libpmem2
   Fedora:          sudo dnf install libpmem2
   Arch Linux:      pmdk from the AUR
 or set PMEM2_LIBRARY to its path. Tried:
@@ -183,6 +184,17 @@ function permissionError(cause: Error): Error {
     `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "ldconfig -p | grep libpmem2")`,
     { cause },
   );
+}
+
+/** Looks for a function that libpmem2 has since 1.12. */
+function checkVersion(path: string): void {
+  // As a static it isn't compiled.
+  const { symbols } = Deno.dlopen(path, {
+    pmem2_source_pread_mcsafe: { type: "u8", optional: true },
+  });
+  if (symbols.pmem2_source_pread_mcsafe === null) {
+    throw new Error(`${path} is older than libpmem2 1.12`);
+  }
 }
 
 /**
