@@ -15,47 +15,73 @@ export interface Ended {
   readonly stderr: string;
 }
 
+interface RunOptions {
+  /** Deno's, by default all permissions. */
+  flags?: string[];
+  /** Added to this process's. */
+  env?: Record<string, string>;
+  /** The program's. */
+  args?: string[];
+}
+
 /**
  * Runs TypeScript in which `@pmem2/pmem2` and `@std/assert` can be imported.
  *
  * @param script The text of the program.
- * @param options `flags`: Deno's, by default all permissions. `env`: added to this
- * process's. `args`: the program's.
  */
 export async function run(
   script: string,
-  { flags = ["-A"], env = {}, args = [] }: {
-    flags?: string[];
-    env?: Record<string, string>;
-    args?: string[];
-  } = {},
+  options?: RunOptions,
 ): Promise<Ended> {
   // In the project's folder, so that its imports hold.
   const file = new URL(`.subprocess_${crypto.randomUUID()}.ts`, root);
   Deno.writeTextFileSync(file, script);
   try {
-    const output = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--quiet",
-        "--no-prompt",
-        "--no-check",
-        "--cached-only",
-        `--config=${new URL("deno.json", root).pathname}`,
-        ...flags,
-        file.pathname,
-        ...args,
-      ],
-      env: { NO_COLOR: "1", ...env },
-    }).output();
-    const decoder = new TextDecoder();
-    return {
-      code: output.code,
-      signal: output.signal,
-      stdout: decoder.decode(output.stdout),
-      stderr: decoder.decode(output.stderr),
-    };
+    return await runFile(file.pathname, options);
   } finally {
     Deno.removeSync(file);
   }
+}
+
+/**
+ * Runs a program of the project.
+ *
+ * @param file Its path, if relative from the project's folder.
+ */
+export async function runFile(
+  file: string,
+  options?: RunOptions,
+): Promise<Ended> {
+  const output = await command(file, options).output();
+  const decoder = new TextDecoder();
+  return {
+    code: output.code,
+    signal: output.signal,
+    stdout: decoder.decode(output.stdout),
+    stderr: decoder.decode(output.stderr),
+  };
+}
+
+/** The command that {@linkcode runFile} runs, to do otherwise with it. */
+export function command(
+  file: string,
+  { flags = ["-A"], env = {}, args = [] }: RunOptions = {},
+): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--no-check",
+      "--cached-only",
+      `--config=${new URL("deno.json", root).pathname}`,
+      ...flags,
+      new URL(file, root).pathname,
+      ...args,
+    ],
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
 }
