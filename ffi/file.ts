@@ -111,7 +111,10 @@ export function pathOf(action: string, path: unknown): string {
   if (url.protocol(path) !== "file:" || url.host(path) !== "") {
     throw wrongType(action, "path", rule, url.protocol(path) + "//…");
   }
-  return decodeURIComponent(url.pathname(path));
+  // A percent sign that encodes nothing is one, as in Deno.
+  return decodeURIComponent(
+    url.pathname(path).replace(/%(?![\da-f]{2})/gi, "%25"),
+  );
 }
 
 /**
