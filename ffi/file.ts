@@ -16,7 +16,7 @@ import { Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
 import { lazily } from "./library.ts";
 import { cString } from "./pointer.ts";
-import { lock, unlock } from "./process_lock.ts";
+import { workingDirectory } from "./process_lock.ts";
 import { fileSymbols, mapSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
@@ -123,23 +123,21 @@ export function pathOf(action: string, path: unknown): string {
  * the caller's to close.
  */
 export function openFile(path: string, settings: FileSettings): number {
-  // Both times the same working directory is wanted.
-  lock();
+  // A map that another worker makes meanwhile changes the working directory.
+  if (!path.startsWith("/") && path !== "") {
+    path = `${workingDirectory()}/${path}`;
+  }
+  const created = createIfMissing(path, settings);
+  const { write, create, createNew, mode } = settings;
+  const file = created ??
+    Deno.openSync(path, { read: true, write, create, createNew, mode });
   try {
-    const created = createIfMissing(path, settings);
-    const { write, create, createNew, mode } = settings;
-    const file = created ??
-      Deno.openSync(path, { read: true, write, create, createNew, mode });
-    try {
-      return descriptorOf(path, file, settings);
-    } catch (error) {
-      if (created !== undefined) Deno.removeSync(path);
-      throw error;
-    } finally {
-      file.close();
-    }
+    return descriptorOf(path, file, settings);
+  } catch (error) {
+    if (created !== undefined) Deno.removeSync(path);
+    throw error;
   } finally {
-    unlock();
+    file.close();
   }
 }
 

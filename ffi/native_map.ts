@@ -18,7 +18,7 @@ import {
   type MapPointer,
   received,
 } from "./pointer.ts";
-import { lock, unlock } from "./process_lock.ts";
+import { stdinLock } from "./process_lock.ts";
 import type { NativeSource } from "./source.ts";
 import { mapSymbols } from "./symbols.ts";
 
@@ -192,13 +192,14 @@ export function newMap(
     configure(config, source, settings, length);
     place?.(config);
     // It changes the working directory of the whole process for a moment.
-    lock();
-    try {
-      check(c.pmem2_map_new(cell, config, source.pointer), "pmem2_map_new");
-      return received();
-    } finally {
-      unlock();
-    }
+    const { flockfile, funlockfile, pmem2_map_new } = c;
+    const file = stdinLock();
+    const { pointer } = source;
+    flockfile(file);
+    const result = pmem2_map_new(cell, config, pointer);
+    funlockfile(file);
+    check(result, "pmem2_map_new");
+    return received();
   } finally {
     c.pmem2_config_delete(cellWith(config));
   }

@@ -7,23 +7,43 @@
  * this module, so the lock has to be C's: the one of `stdin`, which nothing in
  * Deno uses. It is recursive.
  *
+ * Between `flockfile(stdinLock())` and `funlockfile(stdinLock())` there may be
+ * native calls alone, straight after each other: a worker that is terminated
+ * runs no `finally`, and V8 looks for termination wherever a JavaScript
+ * function starts or a loop turns.
+ *
  * @module
  */
 
+import { lastErrno } from "./errno.ts";
+import { Pmem2Error } from "./error.ts";
 import { lazily, libraryInfo } from "./library.ts";
-import { mapSymbols } from "./symbols.ts";
+import { fromCString } from "./pointer.ts";
+import { mapSymbols, pathSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
+const path = lazily(pathSymbols);
+
 let stdin = 0n;
 
-/** Takes the lock, and waits for it. {@linkcode unlock} follows, always. */
-export function lock(): void {
-  stdin ||= Deno.dlopen(libraryInfo().path, { stdin: { type: "u64" } })
+/** The `FILE *` whose lock it is. */
+export function stdinLock(): bigint {
+  return stdin ||= Deno.dlopen(libraryInfo().path, { stdin: { type: "u64" } })
     .symbols.stdin;
-  native().flockfile(stdin);
 }
 
-/** Gives the lock back. */
-export function unlock(): void {
-  native().funlockfile(stdin);
+/** The working directory, as it is while nobody maps. */
+export function workingDirectory(): string {
+  const { flockfile, funlockfile } = native();
+  const { getcwd } = path();
+  const file = stdinLock();
+  const buffer = new Uint8Array(new ArrayBuffer(PATH_MAX));
+  const size = BigInt(PATH_MAX);
+  flockfile(file);
+  const result = getcwd(buffer, size);
+  funlockfile(file);
+  if (result === 0n) throw new Pmem2Error(-lastErrno(), "getcwd");
+  return fromCString(buffer);
 }
+
+const PATH_MAX = 4096;

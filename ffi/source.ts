@@ -24,7 +24,7 @@ import {
   received,
   type SourcePointer,
 } from "./pointer.ts";
-import { lock, unlock } from "./process_lock.ts";
+import { stdinLock } from "./process_lock.ts";
 import { fileSymbols, mapSymbols, rasSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
@@ -101,25 +101,19 @@ export class NativeSource {
     offset: number,
     length: number,
   ): void {
-    // On a device DAX libpmem2 makes a map of its own for this.
-    lock();
-    try {
-      for (let done = 0; done < length; done += MAX_TRANSFER) {
-        const count = Math.min(length - done, MAX_TRANSFER);
-        const part = length <= MAX_TRANSFER
-          ? array
-          : subarray(array, done, count);
-        clearMessage();
-        const result = ras()[call](
-          this.pointer,
-          part,
-          BigInt(count),
-          BigInt(offset + done),
-        );
-        check(result, call);
-      }
-    } finally {
-      unlock();
+    const { flockfile, funlockfile } = native();
+    const { [call]: move } = ras();
+    const file = stdinLock();
+    for (let done = 0; done < length; done += MAX_TRANSFER) {
+      const size = Math.min(length - done, MAX_TRANSFER);
+      const part = length > MAX_TRANSFER ? subarray(array, done, size) : array;
+      const [count, at] = [BigInt(size), BigInt(offset + done)];
+      clearMessage();
+      // On a device DAX libpmem2 makes a map of its own.
+      flockfile(file);
+      const result = move(this.pointer, part, count, at);
+      funlockfile(file);
+      check(result, call);
     }
   }
 

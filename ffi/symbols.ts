@@ -307,6 +307,12 @@ export const addressSpaceSymbols = {
   close: { parameters: [int], result: int },
 } as const satisfies SymbolTable;
 
+/** What a relative path is relative to. */
+export const pathSymbols = {
+  // char *getcwd(char *buf, size_t size);
+  getcwd: { parameters: [buffer, size], result: address },
+} as const satisfies SymbolTable;
+
 /** A source's descriptor, and growing the file behind it. */
 export const fileSymbols = {
   // int pmem2_source_get_fd(const struct pmem2_source *src, int *fd);
