@@ -554,8 +554,11 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     options?: Deno.InspectOptions,
   ): string {
     const native = Pmem2VmReservation.#of(this, "inspect the reservation");
-    if (native.closed) return "Pmem2VmReservation (closed)";
+    // All of it before the check: a getter may close the reservation.
     const limit = options?.iterableLimit ?? DEFAULT_ITERABLE_LIMIT;
+    const columns = options?.breakLength ?? 80;
+    const colors = options?.colors ?? false;
+    if (native.closed) return "Pmem2VmReservation (closed)";
     return drawReservation({
       pageSize: pageSize(),
       address: native.address,
@@ -569,8 +572,8 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
       })),
       gaps: gapsOf(native),
     }, {
-      columns: options?.breakLength ?? 80,
-      colors: options?.colors ?? false,
+      columns,
+      colors,
       rows: limit === DEFAULT_ITERABLE_LIMIT ? DEFAULT_ROWS : limit,
     });
   }
