@@ -80,6 +80,11 @@ class BadBlock implements Pmem2BadBlock {
   readonly #offset: bigint;
   readonly #length: bigint;
 
+  static {
+    // Whoever has a block must not make one over a pointer of their own.
+    Reflect.deleteProperty(this.prototype, "constructor");
+  }
+
   constructor(source: LiveSource, offset: bigint, length: bigint) {
     this.offset = Number(offset);
     this.length = Number(length);
