@@ -38,6 +38,7 @@ import { add } from "./pointer.ts";
 import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
 import { storeFlags, type StoreOptions } from "./store_options.ts";
 import { flushSymbols } from "./symbols.ts";
+// The type alone: at run time reservations are built on maps, not the reverse.
 import type { Pmem2VmReservation } from "./vm_reservation.ts";
 
 const flushing = lazily(flushSymbols);

@@ -177,6 +177,19 @@ export class Pmem2Source implements Disposable {
     return native;
   }
 
+  /** The source, if the range lies in it; anonymous memory refuses by itself. */
+  static #covering(
+    value: unknown,
+    action: string,
+    offset: number,
+    length: number,
+  ): NativeSource {
+    const native = Pmem2Source.#live(value, action);
+    const size = native.anonymous ? MAX_SIZE : native.size;
+    checkRange(action, offset, length, size, "source");
+    return native;
+  }
+
   /**
    * Opens a file, or a device DAX, as a source. Like `Deno.open` it takes read
    * permission for the path, and write permission to open it for writing.
@@ -503,14 +516,7 @@ export class Pmem2Source implements Disposable {
   read(target: Uint8Array, offset: number = 0): void {
     const action = "read from the source";
     const length = writableLengthOf(action, "target", target);
-    const native = Pmem2Source.#live(this, action);
-    checkRange(
-      action,
-      offset,
-      length,
-      native.anonymous ? MAX_SIZE : native.size,
-      "source",
-    );
+    const native = Pmem2Source.#covering(this, action, offset, length);
     native.transfer("pmem2_source_pread_mcsafe", target, offset, length);
   }
 
@@ -543,14 +549,7 @@ export class Pmem2Source implements Disposable {
   write(data: Uint8Array, offset: number = 0): void {
     const action = "write to the source";
     const length = lengthOf(action, "data", data);
-    const native = Pmem2Source.#live(this, action);
-    checkRange(
-      action,
-      offset,
-      length,
-      native.anonymous ? MAX_SIZE : native.size,
-      "source",
-    );
+    const native = Pmem2Source.#covering(this, action, offset, length);
     native.transfer("pmem2_source_pwrite_mcsafe", data, offset, length);
   }
 
