@@ -131,6 +131,9 @@ export function checkOneOf<T extends string>(
   }
 }
 
+/** It inherits nothing that somebody may have put on `Object.prototype`. */
+const NO_OPTIONS = Object.freeze(Object.create(null));
+
 /**
  * The object to read options from: `undefined` and `null` stand for none. The
  * caller's getters run while it's read, so it's read whole, once, and first.
@@ -139,7 +142,7 @@ export function optionsOf<T extends object>(
   action: string,
   options: T | null | undefined,
 ): Partial<T> {
-  if (options === undefined || options === null) return {};
+  if (options === undefined || options === null) return NO_OPTIONS;
   if (typeof options !== "object" && typeof options !== "function") {
     throw wrongType(action, "options", "an object", options);
   }
