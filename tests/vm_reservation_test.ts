@@ -1,0 +1,354 @@
+import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { ForeignCode } from "./foreign_code.ts";
+import { assertRefused } from "./refusal.ts";
+import { Scratch } from "./scratch.ts";
+
+const PAGE = 4096;
+const MIB = 2 ** 20;
+
+/** Where nothing else is, most likely; far from what the system chooses. */
+const FAR = 0x2000_0000_0000n;
+
+Deno.test("Pmem2VmReservation has a size and an aligned address", () => {
+  for (const size of [PAGE, 3 * PAGE, 2 * MIB, 2 ** 31, 2 ** 40]) {
+    using reservation = new Pmem2VmReservation(size);
+    assertEquals(reservation.size, size);
+    const alignment = size < 2 ** 31 ? 2 * MIB : 2 ** 30;
+    assertEquals(reservation.address % BigInt(alignment), 0n);
+    assert(reservation.unsafeHandle > 0n);
+    assertEquals(reservation.closed, false);
+    assertEquals([...reservation], []);
+  }
+});
+
+Deno.test("Pmem2VmReservation takes an address", () => {
+  {
+    using reservation = new Pmem2VmReservation(PAGE, { address: FAR });
+    assertEquals(reservation.address, FAR);
+    assertRefused(
+      () => new Pmem2VmReservation(PAGE, { address: FAR }),
+      "PMEM2_E_MAPPING_EXISTS",
+      "pmem2_vm_reservation_new",
+    );
+  }
+  using again = new Pmem2VmReservation(2 ** 31, { address: FAR });
+  assertEquals(again.address, FAR);
+});
+
+Deno.test("Pmem2VmReservation refuses an address that is out of the question", () => {
+  for (
+    const [size, address] of [
+      [PAGE, FAR + BigInt(PAGE)],
+      [PAGE, FAR + BigInt(MIB)],
+      [2 ** 31, FAR + 2n ** 29n],
+      [PAGE, 0n],
+      [PAGE, -2n * BigInt(MIB)],
+      [PAGE, 2n ** 47n],
+      [PAGE, 2n ** 64n + FAR],
+    ] as const
+  ) {
+    assertThrows(
+      () => new Pmem2VmReservation(size, { address }),
+      RangeError,
+      "Cannot make a reservation as address must be",
+    );
+  }
+});
+
+Deno.test("Pmem2VmReservation refuses a size that libpmem2 would accept", () => {
+  for (const size of [0, -1, -PAGE, 0.5, NaN, Infinity, 2 ** 47 + 1, 2 ** 64]) {
+    assertThrows(
+      () => new Pmem2VmReservation(size),
+      RangeError,
+      "Cannot make a reservation as size must be an integer from 1 to 140737488355328",
+    );
+  }
+  assertRefused(
+    () => new Pmem2VmReservation(PAGE + 1),
+    "PMEM2_E_LENGTH_UNALIGNED",
+  );
+  assertRefused(() => new Pmem2VmReservation(2 ** 47), "ENOMEM");
+});
+
+Deno.test("Pmem2VmReservation.map() maps sources and paths", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("a", 5000);
+  using reservation = new Pmem2VmReservation(MIB);
+  using source = Pmem2Source.open(path);
+  const first = reservation.map(source, { at: 8 * PAGE });
+  const second = reservation.map(path, { at: 0 });
+  const third = reservation.map(new URL(`file://${path}`), { at: 16 * PAGE });
+  for (const map of [first, second, third]) {
+    assertStrictEquals(map.reservation, reservation);
+    assertEquals(map.path, path);
+    assertEquals(map.size, 5000);
+    assertEquals(map.address, reservation.address + BigInt(map.offset));
+    assertEquals(map.bytes[4000], 4000 % 251);
+  }
+  assertEquals([...reservation], [second, first, third]);
+});
+
+Deno.test("Pmem2VmReservation.map() creates and grows files", () => {
+  using scratch = new Scratch();
+  const path = scratch.path("a");
+  using reservation = new Pmem2VmReservation(MIB);
+  const map = reservation.map(path, { createNew: true, size: 2 * PAGE });
+  assertEquals(map.size, 2 * PAGE);
+  map.bytes[0] = 1;
+  assertEquals(reservation.map(path, { size: 3 * PAGE }).size, 3 * PAGE);
+  assertThrows(
+    () => reservation.map(path, { createNew: true }),
+    Deno.errors.AlreadyExists,
+  );
+  assertThrows(
+    () => reservation.map(scratch.path("none")),
+    Deno.errors.NotFound,
+  );
+});
+
+Deno.test("Pmem2VmReservation.map() checks the place before it touches a file", () => {
+  using scratch = new Scratch();
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  const path = scratch.path("a");
+  for (const at of [4 * PAGE, 2 ** 40, 2 ** 53 - 1]) {
+    assertThrows(
+      () => reservation.map(path, { create: true, size: PAGE, at }),
+      RangeError,
+      `as at must be less than 16384, the reservation's size: received ${at}`,
+    );
+  }
+  assertThrows(
+    () => reservation.map(path, { create: true, at: 0, length: 5 * PAGE }),
+    RangeError,
+  );
+  reservation.close();
+  assertThrows(
+    () => reservation.map(path, { create: true, size: PAGE }),
+    TypeError,
+    "Cannot map into the reservation as the reservation is closed",
+  );
+  assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+});
+
+Deno.test("Pmem2VmReservation.map() refuses what reaches past the end", () => {
+  using source = Pmem2Source.anonymous(2 * PAGE);
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  for (const length of [undefined, 2 * PAGE]) {
+    assertThrows(
+      () => reservation.map(source, { at: 3 * PAGE, length }),
+      RangeError,
+      "at + length, in whole pages, must be at most 16384, the reservation's size: received 12288 + 8192",
+    );
+  }
+  using odd = Pmem2Source.anonymous(PAGE + 1);
+  assertThrows(() => reservation.map(odd, { at: 3 * PAGE }), RangeError);
+  assertEquals(reservation.map(odd, { at: 2 * PAGE }).size, PAGE + 1);
+  using huge = Pmem2Source.anonymous(2 ** 47);
+  assertThrows(() => reservation.map(huge, { at: 0 }), RangeError);
+  assertEquals([...reservation].length, 1);
+});
+
+Deno.test("Pmem2VmReservation.map() refuses a place that is taken or unaligned", () => {
+  using source = Pmem2Source.anonymous(2 * PAGE);
+  using reservation = new Pmem2VmReservation(6 * PAGE);
+  const map = reservation.map(source, { at: 2 * PAGE });
+  for (const at of [PAGE, 2 * PAGE, 3 * PAGE]) {
+    assertRefused(
+      () => reservation.map(source, { at }),
+      "PMEM2_E_MAPPING_EXISTS",
+      "pmem2_map_new",
+    );
+  }
+  assertRefused(
+    () => reservation.map(source, { at: 100 }),
+    "PMEM2_E_OFFSET_UNALIGNED",
+  );
+  assertEquals([...reservation], [map]);
+});
+
+Deno.test("Pmem2VmReservation.extend() makes it longer in place", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  const address = FAR * 3n;
+  using reservation = new Pmem2VmReservation(PAGE, { address });
+  const first = reservation.map(source);
+  reservation.extend(2 * PAGE);
+  assertEquals(reservation.size, 3 * PAGE);
+  assertEquals(reservation.address, address);
+  const last = reservation.map(source, { at: 2 * PAGE });
+  last.bytes[PAGE - 1] = 1;
+  assertEquals([...reservation], [first, last]);
+  assertEquals([...reservation.gaps()], [{ offset: PAGE, size: PAGE }]);
+  reservation.extend(8 * MIB);
+  assertEquals(reservation.size, 8 * MIB + 3 * PAGE);
+  using far = Pmem2Source.anonymous(4 * MIB);
+  reservation.map(far, { at: 4 * MIB + 3 * PAGE }).bytes[4 * MIB - 1] = 1;
+});
+
+Deno.test("Pmem2VmReservation.extend() refuses where something else is", () => {
+  using foreign = new ForeignCode();
+  using reservation = new Pmem2VmReservation(PAGE, { address: FAR * 2n });
+  // Behind what a reservation of a page takes of the address space.
+  const behind = reservation.address + BigInt(4 * MIB);
+  assert(foreign.take(behind, PAGE));
+  assertRefused(
+    () => reservation.extend(8 * MIB),
+    "PMEM2_E_MAPPING_EXISTS",
+    "pmem2_vm_reservation_extend",
+  );
+  assertEquals(reservation.size, PAGE);
+  foreign.release(behind, PAGE);
+  reservation.extend(8 * MIB);
+  assertEquals(reservation.size, 8 * MIB + PAGE);
+});
+
+Deno.test("Pmem2VmReservation.extend() refuses what libpmem2 would get wrong", () => {
+  using reservation = new Pmem2VmReservation(PAGE);
+  const most = 2 ** 47 - PAGE;
+  for (const size of [-1, -PAGE, 0.5, NaN, most + 1, 2 ** 53, 2 ** 64 - PAGE]) {
+    assertThrows(
+      () => reservation.extend(size),
+      RangeError,
+      `Cannot extend the reservation as size must be an integer from 0 to ${most}`,
+    );
+  }
+  assertRefused(() => reservation.extend(100), "PMEM2_E_LENGTH_UNALIGNED");
+  assertEquals(reservation.size, PAGE);
+});
+
+Deno.test("Pmem2VmReservation.shrink() gives back the end", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  const { address } = reservation;
+  const map = reservation.map(source, { at: PAGE });
+  reservation.shrink(2 * PAGE, 2 * PAGE);
+  assertEquals([reservation.address, reservation.size], [address, 2 * PAGE]);
+  assertEquals([...reservation], [map]);
+  assertThrows(
+    () => reservation.map(source, { at: 2 * PAGE }),
+    RangeError,
+  );
+});
+
+Deno.test("Pmem2VmReservation.shrink() of the head shifts all offsets", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using reservation = new Pmem2VmReservation(6 * PAGE);
+  const { address } = reservation;
+  const first = reservation.map(source, { at: 2 * PAGE });
+  const second = reservation.map(source, { at: 5 * PAGE });
+  first.bytes[0] = 11;
+  reservation.shrink(0, 2 * PAGE);
+  assertEquals(reservation.address, address + BigInt(2 * PAGE));
+  assertEquals(reservation.size, 4 * PAGE);
+  assertEquals([first.offset, second.offset], [0, 3 * PAGE]);
+  assertEquals(first.address, address + BigInt(2 * PAGE));
+  assertEquals(first.bytes[0], 11);
+  assertStrictEquals(reservation.find(0), first);
+  assertStrictEquals(reservation.find(3 * PAGE), second);
+  assertEquals(reservation.find(2 * PAGE), null);
+  assertEquals([...reservation.gaps()], [{ offset: PAGE, size: 2 * PAGE }]);
+  const third = reservation.map(source);
+  assertEquals(third.offset, PAGE);
+  assertStrictEquals(reservation.findNext(first), third);
+});
+
+Deno.test("Pmem2VmReservation.shrink() refuses the middle, the whole, the taken", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  reservation.map(source, { at: 0 });
+  const call = "pmem2_vm_reservation_shrink";
+  for (
+    const [offset, size, code] of [
+      [PAGE, PAGE, "PMEM2_E_NOSUPP"],
+      [0, 4 * PAGE, "PMEM2_E_NOSUPP"],
+      [0, PAGE, "PMEM2_E_VM_RESERVATION_NOT_EMPTY"],
+      [100, PAGE, "PMEM2_E_OFFSET_UNALIGNED"],
+      [3 * PAGE, 100, "PMEM2_E_LENGTH_UNALIGNED"],
+      [3 * PAGE, 0, "PMEM2_E_LENGTH_OUT_OF_RANGE"],
+    ] as const
+  ) {
+    assertRefused(() => reservation.shrink(offset, size), code, call);
+  }
+  for (
+    const [offset, size] of [
+      [5 * PAGE, 0],
+      [0, 5 * PAGE],
+      [3 * PAGE, 2 * PAGE],
+      [-PAGE, PAGE],
+      [PAGE, NaN],
+    ] as const
+  ) {
+    assertThrows(
+      () => reservation.shrink(offset, size),
+      RangeError,
+      "Cannot shrink the reservation as ",
+    );
+  }
+  assertEquals(reservation.size, 4 * PAGE);
+});
+
+Deno.test("Pmem2VmReservation.close() refuses while there are maps", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  const reservation = new Pmem2VmReservation(2 * PAGE);
+  const map = reservation.map(source);
+  for (const options of [undefined, {}, { maps: false }, { maps: undefined }]) {
+    assertRefused(
+      () => reservation.close(options),
+      "PMEM2_E_VM_RESERVATION_NOT_EMPTY",
+      "pmem2_vm_reservation_delete",
+    );
+  }
+  assertEquals([map.closed, reservation.closed], [false, false]);
+  map.bytes[0] = 1;
+  map.close();
+  reservation.close();
+  assertEquals(reservation.closed, true);
+});
+
+Deno.test("Pmem2VmReservation.close() closes its maps where asked, once", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  const reservation = new Pmem2VmReservation(4 * PAGE);
+  const maps = [0, 1, 2].map(() => reservation.map(source));
+  reservation.close({ maps: true });
+  assertEquals(maps.map((map) => map.closed), [true, true, true]);
+  using other = new Pmem2VmReservation(PAGE);
+  reservation.close();
+  reservation.close({ maps: true });
+  reservation[Symbol.dispose]();
+  assertEquals(other.closed, false);
+});
+
+Deno.test("Pmem2VmReservation and its maps are closed at a using's end", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  let escaped: [Pmem2VmReservation, Pmem2Map];
+  {
+    using reservation = new Pmem2VmReservation(2 * PAGE);
+    escaped = [reservation, reservation.map(source)];
+  }
+  assertEquals(escaped.map(({ closed }) => closed), [true, true]);
+});
+
+Deno.test("Pmem2VmReservation.close() gives its addresses back", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  for (const size of [PAGE, 3 * MIB, 2 ** 31]) {
+    for (let round = 0; round < 3; round++) {
+      using reservation = new Pmem2VmReservation(size, { address: FAR * 2n });
+      const map = reservation.map(source, { at: size - PAGE });
+      if (round === 2) {
+        map.close();
+        // libpmem2 forgets a part of what it has taken.
+        reservation.extend(8 * MIB);
+        reservation.shrink(0, size - PAGE || MIB);
+      }
+    }
+    using foreign = new ForeignCode();
+    const all = size + 2 ** 31;
+    assert(foreign.take(FAR * 2n, all), `${size}`);
+    foreign.release(FAR * 2n, all);
+  }
+});
