@@ -606,7 +606,7 @@ export class Pmem2Map implements Disposable {
     const flags = storeFlags(action, options);
     checkInteger(action, "value", value, 0, 255);
     const map = Pmem2Map.#writable(this, action);
-    const start = startOf(action, map, offset);
+    const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
     if (count === 0) return;
     const address = add(map.address, start);
