@@ -1,0 +1,73 @@
+/**
+ * Which pages the kernel still has to write out: what shows from outside
+ * whether a store was flushed at page granularity.
+ *
+ * @module
+ */
+
+import { libraryInfo, Pmem2Map } from "@pmem2/pmem2";
+import { Scratch } from "./scratch.ts";
+
+/** What these tests call of libc, through libpmem2's handle. */
+function libc() {
+  return Deno.dlopen(libraryInfo().path, {
+    open: { parameters: ["buffer", "i32"], result: "i32" },
+    read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+    close: { parameters: ["i32"], result: "i32" },
+    msync: { parameters: ["u64", "usize", "i32"], result: "i32" },
+  }).symbols;
+}
+
+/** Not through `Deno.open`, which wants all permissions for /proc. */
+function smaps(): string {
+  const { open, read, close } = libc();
+  const fd = open(new TextEncoder().encode("/proc/self/smaps\0"), 0);
+  const chunk = new Uint8Array(65_536);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const count = Number(read(fd, chunk, BigInt(chunk.length)));
+    if (count <= 0) break;
+    text += decoder.decode(chunk.subarray(0, count), { stream: true });
+  }
+  close(fd);
+  return text;
+}
+
+/** How many bytes are dirty of the mapping that starts at the address. */
+export function dirtyBytes(address: bigint): number {
+  const text = smaps();
+  const start = text.search(
+    new RegExp(`^${address.toString(16).padStart(8, "0")}-`, "m"),
+  );
+  if (start === -1) throw new Error(`Nothing is mapped at ${address}`);
+  let dirty = 0;
+  let first = true;
+  for (const line of text.slice(start).split("\n")) {
+    if (!first && /^[0-9a-f]+-/.test(line)) break;
+    first = false;
+    const [, kibibytes] = /^(?:Shared|Private)_Dirty: +(\d+) kB/.exec(line) ??
+      [];
+    dirty += Number(kibibytes ?? 0) * 1024;
+  }
+  return dirty;
+}
+
+/**
+ * Whether the kernel tells dirty pages from clean ones where the tests put
+ * their files. It does not on tmpfs, whose pages are never written out, nor on
+ * DAX, which has none.
+ */
+export function pagesGetClean(): boolean {
+  using scratch = new Scratch();
+  using map = Pmem2Map.open(scratch.path("probe"), {
+    createNew: true,
+    size: 65_536,
+  });
+  const MS_SYNC = 4;
+  libc().msync(map.address, BigInt(map.size), MS_SYNC);
+  map.bytes[0] = 1;
+  if (dirtyBytes(map.address) === 0) return false;
+  libc().msync(map.address, BigInt(map.size), MS_SYNC);
+  return dirtyBytes(map.address) === 0;
+}
