@@ -22,6 +22,8 @@ interface RunOptions {
   env?: Record<string, string>;
   /** The program's. */
   args?: string[];
+  /** Milliseconds after which a program that hangs is killed. */
+  deadline?: number;
 }
 
 /**
@@ -52,7 +54,13 @@ export async function runFile(
   file: string,
   options?: RunOptions,
 ): Promise<Ended> {
-  const output = await command(file, options).output();
+  const child = command(file, options).spawn();
+  const { deadline } = options ?? {};
+  const timer = deadline === undefined
+    ? undefined
+    : setTimeout(() => child.kill("SIGKILL"), deadline);
+  const output = await child.output();
+  clearTimeout(timer);
   const decoder = new TextDecoder();
   return {
     code: output.code,
