@@ -1,0 +1,76 @@
+// A durable log on the command line: what was appended stays, whatever happens
+// then to the process or the machine. The log itself is in durable_log.ts.
+//
+//   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
+//     --allow-read=. --allow-write=. \
+//     examples/log.ts [--size=BYTES] FILE COMMAND…
+//
+// COMMAND, one or more: append DATA, appendv N DATA1 … DATAN (all or none of
+// them), rewind (empties the log), dump. With --size the file is made if there
+// is none, and grown to that size. A device DAX needs --allow-all.
+
+import { Log } from "./durable_log.ts";
+import { runProgram, UsageError } from "./program.ts";
+
+export { Log };
+
+type Command = (log: Log) => void;
+
+/** All commands, so that none is run if one is wrong. */
+function parseCommands(words: string[]): Command[] {
+  const rest = words.values();
+  const take = (what: string): string => {
+    const { value } = rest.next();
+    if (value === undefined) throw new UsageError(`${what} is missing`);
+    return value;
+  };
+  const takeData = () => new TextEncoder().encode(take("DATA"));
+  const commands: Command[] = [];
+  for (const word of rest) {
+    if (word === "append") {
+      const record = takeData();
+      commands.push((log) => log.append(record));
+    } else if (word === "appendv") {
+      const length = Math.min(parseCount(take("N")), words.length);
+      const records = Array.from({ length }, takeData);
+      commands.push((log) => log.appendv(records));
+    } else if (word === "rewind") {
+      commands.push((log) => log.rewind());
+    } else if (word === "dump") {
+      commands.push(dump);
+    } else {
+      throw new UsageError(`${word} is not a command`);
+    }
+  }
+  return commands;
+}
+
+function dump(log: Log): void {
+  const decoder = new TextDecoder();
+  for (const record of log) console.log(decoder.decode(record));
+}
+
+function parseCount(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new UsageError(`${text} is not a number`);
+  return Number(text);
+}
+
+function main(args: string[]): void {
+  const size = /^--size=(.*)$/.exec(args[0] ?? "")?.[1];
+  const [path, ...words] = size === undefined ? args : args.slice(1);
+  if (path === undefined || words.length === 0) throw new UsageError();
+  const commands = parseCommands(words);
+  const create = size === undefined
+    ? {}
+    : { create: true, size: parseCount(size) };
+  const write = commands.some((command) => command !== dump);
+  using log = Log.open(path, { write, ...create });
+  for (const command of commands) command(log);
+}
+
+if (import.meta.main) {
+  await runProgram(
+    "log.ts [--size=BYTES] FILE (append DATA | appendv N DATA… | rewind | dump)…",
+    main,
+  );
+}
