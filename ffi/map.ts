@@ -115,10 +115,7 @@ export class Pmem2Map implements Disposable {
 
   static #live(value: unknown, action: string): NativeMap {
     const native = Pmem2Map.#of(value, action);
-    if (native.borrowed && !native.closed && !native.owner!.holds(native)) {
-      native.closed = true;
-    }
-    if (native.closed) throw isClosed(action, "map");
+    if (!native.live) throw isClosed(action, "map");
     return native;
   }
 
@@ -437,8 +434,10 @@ export class Pmem2Map implements Disposable {
     value: unknown,
     action: string,
   ): NonNullable<NativeMap["handedOut"]> {
-    const { handedOut } = Pmem2Map.#of(value, action);
-    if (handedOut !== null) return handedOut;
+    const map = Pmem2Map.#of(value, action);
+    // Empties them, if the map is gone.
+    void map.live;
+    if (map.handedOut !== null) return map.handedOut;
     Pmem2Map.#readable(value, action);
     const native = Pmem2Map.#writable(value, action);
     try {
@@ -849,7 +848,7 @@ export class Pmem2Map implements Disposable {
 
   /** Whether the map was closed. */
   get closed(): boolean {
-    return Pmem2Map.#of(this, "tell whether the map is closed").closed;
+    return !Pmem2Map.#of(this, "tell whether the map is closed").live;
   }
 
   /**
@@ -894,11 +893,11 @@ export class Pmem2Map implements Disposable {
     _inspect: unknown,
     options?: Deno.InspectOptions,
   ): string {
-    const { closed, address, size, granularity, traits } = Pmem2Map.#of(
+    const { live, address, size, granularity, traits } = Pmem2Map.#of(
       this,
       "inspect the map",
     );
-    if (closed) return "Pmem2Map (closed)";
+    if (!live) return "Pmem2Map (closed)";
     return drawMap({
       address,
       size,
@@ -914,7 +913,7 @@ export class Pmem2Map implements Disposable {
 }
 
 function closeMap(action: string, map: NativeMap): void {
-  if (map.closed) return;
+  if (!map.live) return;
   const obstacle = map.closeObstacle;
   if (obstacle !== null) throw new TypeError(`Cannot ${action} as ${obstacle}`);
   map.delete();

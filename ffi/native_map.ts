@@ -132,6 +132,20 @@ export class NativeMap {
     librarySymbols().copy_out(target, address, BigInt(length));
   }
 
+  /** Whether the map is there; the maker of a borrowed one may have deleted it. */
+  get live(): boolean {
+    if (this.borrowed && !this.closed && !this.owner!.holds(this)) this.lose();
+    return !this.closed;
+  }
+
+  /** Takes notice that the map is gone: to touch its memory would be the end. */
+  lose(): void {
+    this.closed = true;
+    if (this.#views !== null && !isDetached(this.#views.buffer)) {
+      detach(this.#views.buffer);
+    }
+  }
+
   /** Why the map can't be closed now, or null. */
   get closeObstacle(): string | null {
     if (this.borrowed) return "it belongs to the native code that made it";

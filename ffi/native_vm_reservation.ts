@@ -185,9 +185,11 @@ export class NativeVmReservation implements MapOwner {
 
   #borrow(pointer: MapPointer, known: NativeMap | undefined): NativeMap {
     const map = new NativeMap(pointer, foreignTraits(pointer), this, true);
-    // C may have given the address of a deleted one to this one.
-    if (known?.address === map.address && known.size === map.size) return known;
-    if (known !== undefined) known.closed = true;
+    if (known !== undefined) {
+      if (!known.closed && isLike(map, known)) return known;
+      // C has given the address of a deleted one to this one.
+      known.lose();
+    }
     this.#maps.set(pointer, map);
     return map;
   }
@@ -386,6 +388,8 @@ export class NativeVmReservation implements MapOwner {
       release(this.end, this.#taken.to - this.end);
     }
     this.closed = true;
+    // Those that are left were deleted by other native code.
+    for (const map of this.#maps.values()) map.lose();
     liveReservations.delete(this);
   }
 
@@ -405,6 +409,13 @@ export class NativeVmReservation implements MapOwner {
 /** Whether C has just found this very map: what it was may be gone. */
 function isFound(guess: NativeMap): boolean {
   return guess.pointer === cell[0] && !guess.closed && !guess.borrowed;
+}
+
+/** Whether two maps that other native code made look the same. */
+function isLike(one: NativeMap, other: NativeMap): boolean {
+  return one.address === other.address && one.size === other.size &&
+    one.traits.readable === other.traits.readable &&
+    one.traits.writable === other.traits.writable;
 }
 
 export function wholePages(length: number): bigint {

@@ -614,14 +614,11 @@ function ownMap(
 ): NativeMap {
   const native = nativeMapOf(map);
   if (native === undefined) throw wrongType(action, "map", "a Pmem2Map", map);
-  if (native.closed) throw isClosed(action, "map");
+  if (!native.live) throw isClosed(action, "map");
   if (native.owner !== reservation) {
     throw new TypeError(
       `Cannot ${action} as the map is not in this reservation`,
     );
-  }
-  if (native.borrowed && !reservation.holds(native)) {
-    throw isClosed(action, "map");
   }
   return native;
 }

@@ -69,9 +69,7 @@ export abstract class Walk {
   #advance(): NativeMap | null {
     const current = this.#current;
     if (current === null) return this.first();
-    const gone = current.closed ||
-      (current.borrowed && !this.reservation.holds(current));
-    return gone ? this.resume(current) : this.next(current);
+    return current.live ? this.next(current) : this.resume(current);
   }
 
   protected abstract first(): NativeMap | null;
