@@ -8,8 +8,14 @@
 import { libraryInfo, Pmem2Map } from "@pmem2/pmem2";
 import { Scratch } from "./scratch.ts";
 
+let opened: ReturnType<typeof open> | undefined;
+
 /** What these tests call of libc, through libpmem2's handle. */
 function libc() {
+  return opened ??= open();
+}
+
+function open() {
   return Deno.dlopen(libraryInfo().path, {
     open: { parameters: ["buffer", "i32"], result: "i32" },
     read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
