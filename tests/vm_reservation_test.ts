@@ -1,4 +1,4 @@
-import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { type Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import {
   assert,
   assertEquals,
