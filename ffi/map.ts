@@ -72,6 +72,12 @@ export function liveSource(action: string, source: unknown): NativeSource {
  * process with SIGBUS. At page granularity, libpmem2 ends the process with
  * SIGABRT if the disk fails while something is persisted.
  *
+ * Nor what libpmem2 does to the whole process for a moment while it maps a file.
+ * It changes the working directory: while one worker maps, the others had better
+ * name their files by absolute paths. And on a file system without DAX it unmaps
+ * the place where the map is to go: memory that another thread's native code
+ * maps at that very moment can land there, and is lost.
+ *
  * @example A counter that survives
  * ```ts
  * import { Pmem2Map } from "@pmem2/pmem2";
@@ -854,6 +860,9 @@ export class Pmem2Map implements Disposable {
   /**
    * Unmaps the memory and empties all views on it. What was not persisted may or
    * may not be durable. Closing again does nothing. C's `pmem2_map_delete`.
+   *
+   * Nothing else may still be at work on the memory, such as an asynchronous
+   * operation that was handed a view: see {@linkcode Pmem2Map.buffer}.
    *
    * @throws {TypeError} If the map can't be closed, and then it stays as it is:
    * an asynchronous flush is pending, its buffer was transferred, or it belongs
