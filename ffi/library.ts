@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cString } from "./pointer.ts";
+import { cString, locateCell } from "./pointer.ts";
 import { librarySymbols, type Symbols, type SymbolTable } from "./symbols.ts";
 
 /** The oldest Deno on which the test suite passes. */
@@ -112,6 +112,7 @@ function load(): Library {
       const symbols = dlopen(path, librarySymbols);
       checkVersion(path);
       pin(path, symbols);
+      locateCell((array) => symbols.copy_out(array, 0n, 0n));
       return { path, symbols };
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw permissionError(error);

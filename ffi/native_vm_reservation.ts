@@ -408,7 +408,7 @@ export class NativeVmReservation implements MapOwner {
 
 /** Whether C has just found this very map: what it was may be gone. */
 function isFound(guess: NativeMap): boolean {
-  return guess.pointer === cell[0] && !guess.closed && !guess.borrowed;
+  return guess.pointer === received() && !guess.closed && !guess.borrowed;
 }
 
 /** Whether two maps that other native code made look the same. */

@@ -391,14 +391,16 @@ export class Pmem2Source implements Disposable {
     const { pointer } = Pmem2Source.#live(this, "get the device id");
     const { pmem2_source_device_id } = ras();
     clearMessage();
-    cell[0] = 0n;
     check(
-      pmem2_source_device_id(pointer, null, cell),
+      pmem2_source_device_id(pointer, null, cellWith(0n)),
       "pmem2_source_device_id",
     );
     const id = new Uint8Array(new ArrayBuffer(Number(received()) + 64));
-    cell[0] = BigInt(id.length);
-    check(pmem2_source_device_id(pointer, id, cell), "pmem2_source_device_id");
+    const length = cellWith(BigInt(id.length));
+    check(
+      pmem2_source_device_id(pointer, id, length),
+      "pmem2_source_device_id",
+    );
     return fromCString(id);
   }
 

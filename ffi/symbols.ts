@@ -15,6 +15,7 @@ import type {
   ConfigPointer,
   FunctionPointer,
   MapPointer,
+  Pointer,
   SourcePointer,
   VmReservationPointer,
 } from "./pointer.ts";
@@ -35,6 +36,8 @@ const map = native<"u64", MapPointer>("u64");
 const rsv = native<"u64", VmReservationPointer>("u64");
 const bbctx = native<"u64", BadBlockContextPointer>("u64");
 const fn = native<"u64", FunctionPointer>("u64");
+/** Where C writes a pointer or a size to. */
+const out = native<"u64", Pointer<"cell">>("u64");
 const address = native<"u64", bigint>("u64");
 const size = native<"u64", bigint>("u64");
 const offset = native<"i64", bigint>("i64");
@@ -107,19 +110,19 @@ export const librarySymbols = {
 /** Sources and maps: what the first map of a file takes. */
 export const mapSymbols = {
   // int pmem2_source_from_fd(struct pmem2_source **src, int fd);
-  pmem2_source_from_fd: { parameters: [buffer, int], result: int },
+  pmem2_source_from_fd: { parameters: [out, int], result: int },
   // int pmem2_source_from_anon(struct pmem2_source **src, size_t size);
-  pmem2_source_from_anon: { parameters: [buffer, size], result: int },
+  pmem2_source_from_anon: { parameters: [out, size], result: int },
   // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
-  pmem2_source_size: { parameters: [source, buffer], result: int },
+  pmem2_source_size: { parameters: [source, out], result: int },
   // int pmem2_source_alignment(const struct pmem2_source *src, size_t *alignment);
-  pmem2_source_alignment: { parameters: [source, buffer], result: int },
+  pmem2_source_alignment: { parameters: [source, out], result: int },
   // int pmem2_source_delete(struct pmem2_source **src);
-  pmem2_source_delete: { parameters: [buffer], result: int },
+  pmem2_source_delete: { parameters: [out], result: int },
   // int pmem2_config_new(struct pmem2_config **cfg);
-  pmem2_config_new: { parameters: [buffer], result: int },
+  pmem2_config_new: { parameters: [out], result: int },
   // int pmem2_config_delete(struct pmem2_config **cfg);
-  pmem2_config_delete: { parameters: [buffer], result: int },
+  pmem2_config_delete: { parameters: [out], result: int },
   // int pmem2_config_set_required_store_granularity(struct pmem2_config *cfg,
   //     enum pmem2_granularity g);
   pmem2_config_set_required_store_granularity: {
@@ -137,9 +140,9 @@ export const mapSymbols = {
   pmem2_config_set_protection: { parameters: [config, unsigned], result: int },
   // int pmem2_map_new(struct pmem2_map **map_ptr,
   //     const struct pmem2_config *cfg, const struct pmem2_source *src);
-  pmem2_map_new: { parameters: [buffer, config, source], result: int },
+  pmem2_map_new: { parameters: [out, config, source], result: int },
   // int pmem2_map_delete(struct pmem2_map **map_ptr);
-  pmem2_map_delete: { parameters: [buffer], result: int },
+  pmem2_map_delete: { parameters: [out], result: int },
   // void *pmem2_map_get_address(struct pmem2_map *map);
   pmem2_map_get_address: { parameters: [map], result: address },
   // size_t pmem2_map_get_size(struct pmem2_map *map);
@@ -243,11 +246,11 @@ export const reservationSymbols = {
   // int pmem2_vm_reservation_new(struct pmem2_vm_reservation **rsv_ptr,
   //     void *addr, size_t size);
   pmem2_vm_reservation_new: {
-    parameters: [buffer, address, size],
+    parameters: [out, address, size],
     result: int,
   },
   // int pmem2_vm_reservation_delete(struct pmem2_vm_reservation **rsv_ptr);
-  pmem2_vm_reservation_delete: { parameters: [buffer], result: int },
+  pmem2_vm_reservation_delete: { parameters: [out], result: int },
   // void *pmem2_vm_reservation_get_address(struct pmem2_vm_reservation *rsv);
   pmem2_vm_reservation_get_address: { parameters: [rsv], result: address },
   // size_t pmem2_vm_reservation_get_size(struct pmem2_vm_reservation *rsv);
@@ -261,31 +264,31 @@ export const reservationSymbols = {
   // int pmem2_vm_reservation_map_find(struct pmem2_vm_reservation *rsv,
   //     size_t reserv_offset, size_t len, struct pmem2_map **map);
   pmem2_vm_reservation_map_find: {
-    parameters: [rsv, size, size, buffer],
+    parameters: [rsv, size, size, out],
     result: int,
   },
   // int pmem2_vm_reservation_map_find_prev(struct pmem2_vm_reservation *rsv,
   //     struct pmem2_map *map, struct pmem2_map **prev_map);
   pmem2_vm_reservation_map_find_prev: {
-    parameters: [rsv, map, buffer],
+    parameters: [rsv, map, out],
     result: int,
   },
   // int pmem2_vm_reservation_map_find_next(struct pmem2_vm_reservation *rsv,
   //     struct pmem2_map *map, struct pmem2_map **next_map);
   pmem2_vm_reservation_map_find_next: {
-    parameters: [rsv, map, buffer],
+    parameters: [rsv, map, out],
     result: int,
   },
   // int pmem2_vm_reservation_map_find_first(struct pmem2_vm_reservation *rsv,
   //     struct pmem2_map **map);
   pmem2_vm_reservation_map_find_first: {
-    parameters: [rsv, buffer],
+    parameters: [rsv, out],
     result: int,
   },
   // int pmem2_vm_reservation_map_find_last(struct pmem2_vm_reservation *rsv,
   //     struct pmem2_map **map);
   pmem2_vm_reservation_map_find_last: {
-    parameters: [rsv, buffer],
+    parameters: [rsv, out],
     result: int,
   },
 } as const satisfies SymbolTable;
@@ -325,9 +328,9 @@ export const fileSymbols = {
 export const rasSymbols = {
   // int pmem2_source_device_id(const struct pmem2_source *src, char *id,
   //     size_t *len);
-  pmem2_source_device_id: { parameters: [source, buffer, buffer], result: int },
+  pmem2_source_device_id: { parameters: [source, buffer, out], result: int },
   // int pmem2_source_device_usc(const struct pmem2_source *src, uint64_t *usc);
-  pmem2_source_device_usc: { parameters: [source, buffer], result: int },
+  pmem2_source_device_usc: { parameters: [source, out], result: int },
   // int pmem2_source_numa_node(const struct pmem2_source *src, int *numa_node);
   pmem2_source_numa_node: { parameters: [source, buffer], result: int },
   // int pmem2_source_pread_mcsafe(struct pmem2_source *src, void *buf,
@@ -344,12 +347,12 @@ export const rasSymbols = {
   },
   // int pmem2_badblock_context_new(struct pmem2_badblock_context **bbctx,
   //     const struct pmem2_source *src);
-  pmem2_badblock_context_new: { parameters: [buffer, source], result: int },
+  pmem2_badblock_context_new: { parameters: [out, source], result: int },
   // int pmem2_badblock_next(struct pmem2_badblock_context *bbctx,
   //     struct pmem2_badblock *bb);
   pmem2_badblock_next: { parameters: [bbctx, buffer], result: int },
   // void pmem2_badblock_context_delete(struct pmem2_badblock_context **bbctx);
-  pmem2_badblock_context_delete: { parameters: [buffer], result: nothing },
+  pmem2_badblock_context_delete: { parameters: [out], result: nothing },
   // int pmem2_badblock_clear(struct pmem2_badblock_context *bbctx,
   //     const struct pmem2_badblock *bb);
   pmem2_badblock_clear: { parameters: [bbctx, buffer], result: int },
@@ -361,7 +364,7 @@ export const existingSymbols = {
   //     const struct pmem2_source *src, void *addr, size_t len,
   //     enum pmem2_granularity gran);
   pmem2_map_from_existing: {
-    parameters: [buffer, source, address, size, unsigned],
+    parameters: [out, source, address, size, unsigned],
     result: int,
   },
   // int pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
