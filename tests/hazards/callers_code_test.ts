@@ -1,0 +1,114 @@
+import { assertSurvives } from "./survival.ts";
+
+Deno.test("H20: options that close what they are given to end in an error", () =>
+  assertSurvives(`
+    using scratch = new Scratch();
+    const path = scratch.file("file", 8192);
+    const names = [
+      "offset", "length", "granularity", "sharing", "read", "write", "exec", "at",
+      "create", "createNew", "size", "mode", "flush", "drain", "temporal",
+      "writeCombining", "from", "to", "reverse", "maps", "address",
+      "iterableLimit", "breakLength", "colors",
+    ];
+    const inspect = Symbol.for("Deno.customInspect");
+    for (const trap of names) {
+      for (const use of [
+        ({ source }, options) => Pmem2Map.from(source, options),
+        ({ reservation, source }, options) => reservation.map(source, options),
+        ({ reservation }, options) => reservation.map(path, options),
+        ({ map }, options) => map.write(map.bytes.subarray(0, 4096), 0, options),
+        ({ map }, options) => map.write(new Uint8Array(100), 0, options),
+        ({ map }, options) => map.move(0, 100, 1000, options),
+        ({ map }, options) => map.fill(1, 0, 4096, options),
+        ({ reservation }, options) => [...reservation.maps(options)],
+        ({ reservation }, options) => reservation.close(options),
+        ({ reservation }, options) => reservation[inspect](null, options),
+        ({ map }, options) => map[inspect](null, options),
+      ]) {
+        const source = Pmem2Source.open(path);
+        const reservation = new Pmem2VmReservation(2 ** 21);
+        const map = reservation.map(source);
+        const closed = () => {
+          source.close();
+          reservation.close({ maps: true });
+        };
+        const made = [];
+        try {
+          made.push(use({ source, reservation, map }, { get [trap]() { return closed(); } }));
+        } catch (error) {
+          // With another trap than "maps", the reservation is closed without them.
+          assert(
+            error instanceof TypeError || error instanceof RangeError ||
+              error.code === "PMEM2_E_VM_RESERVATION_NOT_EMPTY",
+            error,
+          );
+        }
+        for (const object of made) if (object instanceof Pmem2Map) object.close();
+        closed();
+      }
+    }
+  `));
+
+Deno.test("H20: arrays that lie about themselves are taken for what they are", () =>
+  assertSurvives(`
+    using source = Pmem2Source.anonymous(8192);
+    using reservation = new Pmem2VmReservation(2 ** 21);
+    const [first, map, last] = [0, 1, 2].map(() => reservation.map(source));
+    for (const neighbour of [first, last]) neighbour.fill(0x5a);
+    class Liar extends Uint8Array {
+      get length() { return 2 ** 40; }
+      get byteLength() { return 2 ** 40; }
+      get byteOffset() { return -4096; }
+      get buffer() { return map.buffer; }
+    }
+    const own = new Uint8Array(64);
+    for (const key of ["length", "byteLength", "byteOffset", "buffer", "BYTES_PER_ELEMENT"]) {
+      Object.defineProperty(own, key, { get: () => 2 ** 40 });
+    }
+    Object.defineProperty(own, "constructor", { get: () => Liar });
+    Object.setPrototypeOf(own, Liar.prototype);
+    for (const array of [new Liar(64), own, new Liar(new ArrayBuffer(0, { maxByteLength: 2 ** 20 }))]) {
+      map.write(array, 8192 - 64);
+      map.read(array, 8192 - 64);
+      assertThrows(() => map.persist(array), TypeError);
+      assertThrows(() => map.flush(new Liar(64)), TypeError);
+    }
+    // An overridden size means nothing either.
+    class Map extends Object {}
+    Object.defineProperty(map, "size", { value: 2 ** 40 });
+    Object.defineProperty(reservation, "size", { value: 2 ** 40 });
+    assertThrows(() => map.fill(1, 0, 8193), RangeError);
+    assertThrows(() => map.persist(8192, 1), RangeError);
+    assertThrows(() => reservation.map(source, { at: 2 ** 21 }), RangeError);
+    for (const offset of [{ valueOf() { map.close(); return 0; } }, [0], "0", 0n, new Number(0)]) {
+      assertThrows(() => map.fill(1, offset), TypeError);
+      assertThrows(() => map.read(new Uint8Array(1), offset), TypeError);
+      assertThrows(() => map.persist(offset), TypeError);
+      assertThrows(() => reservation.find(offset), TypeError);
+    }
+    for (const neighbour of [first, last]) {
+      assertEquals(neighbour.bytes, new Uint8Array(8192).fill(0x5a));
+    }
+  `));
+
+Deno.test("a method on another this throws, and doesn't reach globalThis.close()", () =>
+  assertSurvives(`
+    using source = Pmem2Source.anonymous(4096);
+    const walk = new Pmem2VmReservation(4096).maps();
+    const emulation = emulatePmem("page");
+    for (const object of [Pmem2Map.from(source), source, new Pmem2VmReservation(4096), walk, emulation]) {
+      const prototype = Object.getPrototypeOf(object);
+      for (const key of Reflect.ownKeys(prototype)) {
+        if (key === "constructor") continue;
+        const { get, value } = Object.getOwnPropertyDescriptor(prototype, key);
+        const method = get ?? value;
+        if (typeof method !== "function" || (prototype.constructor?.name === "Emulation" && key === "path")) continue;
+        for (const other of [globalThis, undefined, null, {}, 1, Object.create(prototype), new Proxy(object, {}), prototype]) {
+          const call = () => Reflect.apply(method, other, []);
+          if (key.endsWith?.("Async")) await assertRejects(call, TypeError, "Cannot ");
+          else assertThrows(call, TypeError, "Cannot ");
+        }
+      }
+    }
+    emulation[Symbol.dispose]();
+  `));
