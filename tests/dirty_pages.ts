@@ -5,7 +5,7 @@
  * @module
  */
 
-import { libraryInfo, Pmem2Map } from "@pmem2/pmem2";
+import { libraryInfo, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { Scratch } from "./scratch.ts";
 
 let opened: ReturnType<typeof open> | undefined;
@@ -60,20 +60,29 @@ export function dirtyBytes(address: bigint): number {
 }
 
 /**
- * Whether the kernel tells dirty pages from clean ones where the tests put
- * their files. It does not on tmpfs, whose pages are never written out, nor on
- * DAX, which has none.
+ * Why dirty pages can't be told from clean ones where the tests put their files,
+ * or null.
  */
-export function pagesGetClean(): boolean {
+export function dirtyPagesObstacle(): string | null {
   using scratch = new Scratch();
-  using map = Pmem2Map.open(scratch.path("probe"), {
+  using source = Pmem2Source.open(scratch.path("probe"), {
     createNew: true,
-    size: 65_536,
+    size: 1_048_576,
   });
-  const MS_SYNC = 4;
-  libc().msync(map.address, BigInt(map.size), MS_SYNC);
-  map.bytes[0] = 1;
-  if (dirtyBytes(map.address) === 0) return false;
-  libc().msync(map.address, BigInt(map.size), MS_SYNC);
-  return dirtyBytes(map.address) === 0;
+  const page = source.alignment;
+  using map = Pmem2Map.from(source);
+  const sync = (pages: number) =>
+    libc().msync(map.address, BigInt(pages * page), 4 /* MS_SYNC */);
+  sync(map.size / page);
+  map.bytes.fill(1, 0, 8 * page);
+  const before = dirtyBytes(map.address) / page;
+  sync(1);
+  const between = dirtyBytes(map.address) / page;
+  sync(8);
+  const after = dirtyBytes(map.address) / page;
+  // On DAX there are no pages in between, those of tmpfs are never written out.
+  if (before !== 8 || after !== 0) {
+    return "pages here are always or never dirty";
+  }
+  return between === 7 ? null : "pages here are written out by the dozen";
 }

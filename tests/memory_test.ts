@@ -2,7 +2,7 @@ import { type Granularity, Pmem2Map, type StoreOptions } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { dirtyBytes, pagesGetClean } from "./dirty_pages.ts";
+import { dirtyBytes, dirtyPagesObstacle } from "./dirty_pages.ts";
 import { libraryFile } from "./library_file.ts";
 import { compileRecorder, recorderObstacle } from "./recorder.ts";
 import { Scratch, testDirectory } from "./scratch.ts";
@@ -16,9 +16,7 @@ import {
 import { type Ended, runFile } from "./subprocess.ts";
 import { testUnless } from "./test_unless.ts";
 
-const neverClean = pagesGetClean()
-  ? null
-  : "this filesystem's pages are never clean";
+const noDirtyPages = dirtyPagesObstacle();
 
 const allOrNothing = testDirectory?.startsWith("/dev/")
   ? "files under /dev need all permissions"
@@ -92,7 +90,7 @@ for (const granularity of granularities) {
 }
 
 testUnless(
-  neverClean,
+  noDirtyPages,
   "Pmem2Map.write(), move() and fill() sync the pages they store to at page granularity, unless told not to flush",
   () => {
     using scratch = new Scratch();
@@ -101,7 +99,7 @@ testUnless(
 );
 
 testUnless(
-  neverClean,
+  noDirtyPages,
   "Pmem2Map.write(), move() and fill() sync no page at finer granularities",
   () => {
     using scratch = new Scratch();
@@ -114,7 +112,7 @@ testUnless(
   "Pmem2Map.write(), move() and fill() store and sync the same without libffi",
   async () => {
     using scratch = new Scratch();
-    const checks = neverClean === null ? "pages" : "bytes";
+    const checks = noDirtyPages === null ? "pages" : "bytes";
     assertChecked(
       await runWithoutLibffi(libraryFile(), [checks, scratch.directory]),
     );
@@ -160,7 +158,7 @@ for (const granularity of [undefined, ...granularities]) {
     map.write(first, 10, { drain: false });
     map.write(second, 20_000, { drain: false });
     map.drain();
-    if (neverClean === null && map.granularity === "page") {
+    if (noDirtyPages === null && map.granularity === "page") {
       assertEquals(dirtyBytes(map.address), 0);
     }
     const file = Deno.readFileSync(path);

@@ -199,7 +199,12 @@ const isCopy = ({ name }: RecordedCall) => name.startsWith("mem");
  */
 export function checkCalls(directory: string, libffi: boolean): void {
   const recorder = new Recorder();
-  const functions = { write: "memcpy", move: "memmove", fill: "memset" };
+  // What memmove_fn does is right for memcpy_fn, too.
+  const functions = {
+    write: ["memcpy", "memmove"],
+    move: ["memmove"],
+    fill: ["memset"],
+  };
   for (const granularity of granularities) {
     using pmem = emulatePmem(granularity, { directory });
     using map = Pmem2Map.open(pmem.path("file"), {
@@ -235,14 +240,9 @@ export function checkCalls(directory: string, libffi: boolean): void {
           );
           const hints = hintsOf(options);
           const copies = calls.filter(isCopy);
-          if (libffi && hints !== 0) {
-            assertEquals(
-              copies.map(({ name }) => name),
-              [functions[name]],
-              what,
-            );
-          }
+          if (libffi && hints !== 0) assertEquals(copies.length, 1, what);
           for (const copy of copies) {
+            assert(functions[name].includes(copy.name), what);
             assertEquals(copy.flags & HINTS, hints, what);
           }
           assertEquals(copies.length > 0 && !libffi, false, what);
