@@ -157,9 +157,10 @@ export function checkRange(
   size: number,
   whole: string,
   name = "offset",
+  lengthName = "length",
 ): asserts offset is number {
   checkInteger(action, name, offset);
-  checkInteger(action, "length", length);
+  checkInteger(action, lengthName, length);
   if (offset > size) {
     throw outOfRange(
       action,
@@ -170,7 +171,7 @@ export function checkRange(
   }
   if (length > size - offset) {
     throw new RangeError(
-      `Cannot ${action} as ${name} + length must be at most ${size}, the ${whole}'s size: received ${offset} + ${length}`,
+      `Cannot ${action} as ${name} + ${lengthName} must be at most ${size}, the ${whole}'s size: received ${offset} + ${length}`,
     );
   }
 }

@@ -498,7 +498,15 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
   shrink(offset: number, size: number): void {
     const action = "shrink the reservation";
     const native = Pmem2VmReservation.#live(this, action);
-    checkRange(action, offset, size, native.size, "reservation");
+    checkRange(
+      action,
+      offset,
+      size,
+      native.size,
+      "reservation",
+      "offset",
+      "size",
+    );
     native.shrink(offset, size);
   }
 
