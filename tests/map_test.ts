@@ -295,27 +295,6 @@ Deno.test("a map can't be constructed", () => {
   }
 });
 
-Deno.test("console.log() shows a map on a line", () => {
-  using scratch = new Scratch();
-  using map = Pmem2Map.open(scratch.file("a", 5000), { sharing: "private" });
-  const address = `0x${map.address.toString(16)}`;
-  const shown = Deno.inspect(map, { breakLength: 400 });
-  assertEquals(
-    shown,
-    `Pmem2Map ${scratch.path("a")} 5,000 B at ${address}, byte, private`,
-  );
-  assertMatch(Deno.inspect({ map }), /^\{\s+map: Pmem2Map /);
-  assertMatch(
-    Deno.inspect(map, { colors: true }),
-    // deno-lint-ignore no-control-regex
-    /\x1b\[36m/,
-  );
-  using readOnly = Pmem2Map.open(scratch.path("a"), { write: false });
-  assertMatch(Deno.inspect(readOnly), /shared, read-only$/);
-  map.close();
-  assertEquals(Deno.inspect(map), "Pmem2Map (closed)");
-});
-
 Deno.test("a map of a granularity that isn't there is refused whole", () => {
   using pmem = emulatePmem("page");
   const path = pmem.path("a");

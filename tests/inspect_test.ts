@@ -1,0 +1,126 @@
+import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Scratch } from "./scratch.ts";
+import { run } from "./subprocess.ts";
+
+const PAGE = 4096;
+
+/** How many lines of a drawing have a map or a gap, and its last line. */
+function rows(drawing: string): [number, string] {
+  const lines = drawing.split("\n");
+  return [
+    lines.filter((line) => /^. 0x/u.test(line)).length,
+    lines.at(-1)!,
+  ];
+}
+
+Deno.test("console.log() shows a map on a line", () => {
+  using scratch = new Scratch();
+  using map = Pmem2Map.open(scratch.file("a", 5000), { sharing: "private" });
+  const address = `0x${map.address.toString(16)}`;
+  const shown = Deno.inspect(map, { breakLength: 400 });
+  assertEquals(
+    shown,
+    `Pmem2Map ${scratch.path("a")} 5,000 B at ${address}, byte, private`,
+  );
+  assertMatch(Deno.inspect({ map }), /^\{\s+map: Pmem2Map /);
+  assertMatch(
+    Deno.inspect(map, { colors: true }),
+    // deno-lint-ignore no-control-regex
+    /\x1b\[36m/,
+  );
+  using readOnly = Pmem2Map.open(scratch.path("a"), { write: false });
+  assertMatch(Deno.inspect(readOnly), /shared, read-only$/);
+  map.close();
+  assertEquals(Deno.inspect(map), "Pmem2Map (closed)");
+});
+
+Deno.test("console.log() draws a reservation, its maps and gaps", () => {
+  using scratch = new Scratch();
+  using source = Pmem2Source.anonymous(2 * PAGE);
+  using reservation = new Pmem2VmReservation(16 * PAGE);
+  reservation.map(scratch.file("a", 5000), { at: 0, write: false });
+  reservation.map(source, { at: 8 * PAGE });
+  const lines = Deno.inspect(reservation, { breakLength: 200 }).split("\n");
+  assertEquals(
+    lines[0],
+    `Pmem2VmReservation 64 KiB at 0x${
+      reservation.address.toString(16)
+    }, 2 maps`,
+  );
+  assertEquals(lines[1]!.length, 200);
+  const text = lines.slice(2);
+  assertEquals(text.length, 4);
+  assertMatch(text[0]!, /0x0000\b.*5,000 B.*\/a\b/);
+  assertMatch(text[1]!, /· 0x2000\b.*24 KiB.*free/);
+  assertMatch(text[2]!, /0x8000\b.*8 KiB.*byte.*no path/);
+  assertMatch(text[3]!, /· 0xa000\b.*24 KiB.*free/);
+  assertMatch(
+    Deno.inspect(reservation, { colors: true }),
+    // deno-lint-ignore no-control-regex
+    /\x1b\[/,
+  );
+  reservation.close({ maps: true });
+  assertEquals(Deno.inspect(reservation), "Pmem2VmReservation (closed)");
+});
+
+Deno.test("console.log() draws an empty reservation", () => {
+  using reservation = new Pmem2VmReservation(PAGE);
+  const lines = Deno.inspect(reservation).split("\n");
+  assertEquals(lines.length, 3);
+  assertMatch(lines[0]!, /^Pmem2VmReservation 4 KiB at 0x[0-9a-f]+, 0 maps$/);
+  assertMatch(lines[2]!, /^· 0x/);
+});
+
+Deno.test("console.log() shows ten rows, and iterableLimit as many as it says", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using reservation = new Pmem2VmReservation(400 * PAGE);
+  for (let page = 0; page < 300; page += 2) {
+    reservation.map(source, { at: page * PAGE });
+  }
+  const show = (options?: Deno.InspectOptions) =>
+    rows(Deno.inspect(reservation, options));
+  assertEquals(show(), [10, "… 290 more"]);
+  assertEquals(show({ iterableLimit: 100 }), [10, "… 290 more"]);
+  assertEquals(show({ iterableLimit: 3 }), [3, "… 297 more"]);
+  assertEquals(show({ iterableLimit: 299 })[0], 299);
+  const [count, last] = show({ iterableLimit: Infinity });
+  assertEquals(count, 300);
+  assertMatch(last, /^· 0x/);
+});
+
+Deno.test("console.log() prints what Deno.inspect() gives", async () => {
+  const ended = await run(`
+    import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+    using source = Pmem2Source.anonymous(4096);
+    using reservation = new Pmem2VmReservation(16384);
+    const map = reservation.map(source);
+    console.log(map);
+    console.log(reservation);
+    console.log([map], { reservation });
+    map.close();
+    reservation.close();
+    console.log(map, reservation);
+    console.log(source);
+  `);
+  assertEquals([ended.code, ended.stderr], [0, ""]);
+  assertMatch(
+    ended.stdout,
+    /^Pmem2Map 4 KiB at 0x[0-9a-f]+, byte, shared\nPmem2VmReservation 16 KiB at/,
+  );
+  assert(
+    ended.stdout.includes("Pmem2Map (closed) Pmem2VmReservation (closed)\n"),
+  );
+});
+
+Deno.test("console.log() changes nothing", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using map = Pmem2Map.from(source);
+  map.bytes[0] = 1;
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  const inner = reservation.map(source, { at: PAGE });
+  for (const value of [map, reservation, inner]) Deno.inspect(value);
+  assertEquals(map.bytes[0], 1);
+  assertEquals([...reservation], [inner]);
+  assertEquals(reservation.map(source).offset, 0);
+});
