@@ -66,6 +66,17 @@ Deno.test("Pmem2VmReservation.gaps() follows the head that is cut off", () => {
   assertEquals(walk.next(), { done: true, value: undefined });
 });
 
+Deno.test("Pmem2VmReservation.gaps() goes on at the new head", () => {
+  using reservation = reserve([4, PAGE], [10, PAGE]);
+  const walk = reservation.gaps();
+  assertEquals(walk.next().value, { offset: 0, size: 4 * PAGE });
+  reservation.find(4 * PAGE)!.close();
+  reservation.shrink(0, 8 * PAGE);
+  assertEquals(walk.next().value, { offset: 0, size: 2 * PAGE });
+  assertEquals(walk.next().value, { offset: 3 * PAGE, size: 5 * PAGE });
+  assertEquals(walk.next(), { done: true, value: undefined });
+});
+
 Deno.test("Pmem2VmReservation.map() takes the first gap that fits", () => {
   using reservation = reserve([1, PAGE], [4, PAGE], [8, PAGE]);
   assertEquals(gaps(reservation), [[0, 1], [2, 2], [5, 3], [9, 7]]);

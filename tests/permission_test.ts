@@ -23,11 +23,19 @@ function exists(path: string): boolean {
   }
 }
 
+/**
+ * A directory that may be granted, whatever medium is tested: what is under
+ * /dev takes --allow-all.
+ */
+function temporary(): Scratch {
+  return new Scratch(Deno.makeTempDirSync({ prefix: "pmem2_test_" }));
+}
+
 const SUCCESS = { code: 0, signal: null, stdout: "", stderr: "" };
 
 Deno.test("everything but views runs under --allow-ffi of the library alone", async () => {
   for (const library of libraryPaths()) {
-    using scratch = new Scratch();
+    using scratch = temporary();
     const ended = await run(
       `
       import * as pmem2 from "@pmem2/pmem2";
@@ -192,7 +200,7 @@ const EVERY_WAY = `
 `;
 
 Deno.test("a file outside the permissions is refused with Deno's own error", async () => {
-  using scratch = new Scratch();
+  using scratch = temporary();
   const directory = scratch.directory;
   for (const name of ["both", "reading", "writing", "outside"]) {
     Deno.mkdirSync(`${directory}/${name}`);
@@ -256,7 +264,7 @@ Deno.test("a file outside the permissions is refused with Deno's own error", asy
 });
 
 Deno.test("symbolic links lead nobody out of the permissions", async () => {
-  using scratch = new Scratch();
+  using scratch = temporary();
   const directory = scratch.directory;
   for (const name of ["granted", "outside"]) {
     Deno.mkdirSync(`${directory}/${name}`);
@@ -303,7 +311,7 @@ Deno.test("symbolic links lead nobody out of the permissions", async () => {
 });
 
 Deno.test("files of the system stay Deno's to grant", async () => {
-  using scratch = new Scratch();
+  using scratch = temporary();
   Deno.symlinkSync("/proc/self/environ", scratch.path("special"));
   const ended = await run(
     `${EVERY_WAY}

@@ -12,10 +12,20 @@ export const testDirectory: string | undefined =
   Deno.env.get("PMEM2_TEST_DIR") || undefined;
 
 export class Scratch implements Disposable {
-  readonly directory: string = Deno.makeTempDirSync({
-    dir: testDirectory,
-    prefix: "pmem2_test_",
-  });
+  readonly directory: string;
+
+  /**
+   * @param directory An existing one, to be removed at the end; without it, a new
+   * one on the medium that is to be tested.
+   */
+  constructor(
+    directory: string = Deno.makeTempDirSync({
+      dir: testDirectory,
+      prefix: "pmem2_test_",
+    }),
+  ) {
+    this.directory = directory;
+  }
 
   /** The path of a file that may not exist yet. */
   path(name: string): string {
