@@ -93,6 +93,9 @@ class Emulation implements Disposable {
   }
 
   path(name: string): string {
+    if (!(isObject(this) && #directory in this)) {
+      throw wrongThis("make a path", "an emulation");
+    }
     if (typeof name !== "string") {
       throw wrongType("make a path", "name", "a string", name);
     }
