@@ -66,6 +66,11 @@ export function isClosed(action: string, what: string): TypeError {
   return new TypeError(`Cannot ${action} as the ${what} is closed`);
 }
 
+/** Taken at import, before anybody's code could have replaced it. */
+const isSafeInteger = Number.isSafeInteger as (
+  value: unknown,
+) => value is number;
+
 /** Throws unless the value is an integer in [`min`, `max`]. */
 export function checkInteger(
   action: string,
@@ -74,12 +79,21 @@ export function checkInteger(
   min = 0,
   max = Number.MAX_SAFE_INTEGER,
 ): asserts value is number {
-  if (typeof value !== "number") {
-    throw wrongType(action, name, "a number", value);
+  if (!(isSafeInteger(value) && value >= min && value <= max)) {
+    throw notInteger(action, name, value, min, max);
   }
-  if (!(Number.isInteger(value) && value >= min && value <= max)) {
-    throw outOfRange(action, name, integerRule(min, max), value);
-  }
+}
+
+function notInteger(
+  action: string,
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+): Error {
+  return typeof value === "number"
+    ? outOfRange(action, name, integerRule(min, max), value)
+    : wrongType(action, name, "a number", value);
 }
 
 function integerRule(min: number, max: number): string {
@@ -149,6 +163,19 @@ export function optionsOf<T extends object>(
   return options;
 }
 
+/**
+ * Whether [`offset`, `offset + length`) lies in [0, `size`). V8 inlines what is
+ * short, up to a limit, so what is asked each time stands apart from the errors.
+ */
+export function isRange(
+  offset: unknown,
+  length: unknown,
+  size: number,
+): offset is number {
+  return isSafeInteger(offset) && isSafeInteger(length) && offset >= 0 &&
+    length >= 0 && length <= size - offset;
+}
+
 /** Throws unless [`offset`, `offset + length`) lies in [0, `size`). */
 export function checkRange(
   action: string,
@@ -159,19 +186,25 @@ export function checkRange(
   name = "offset",
   lengthName = "length",
 ): asserts offset is number {
+  if (!isRange(offset, length, size)) {
+    throw notRange(action, offset, length, size, whole, name, lengthName);
+  }
+}
+
+function notRange(
+  action: string,
+  offset: unknown,
+  length: unknown,
+  size: number,
+  whole: string,
+  name: string,
+  lengthName: string,
+): Error {
   checkInteger(action, name, offset);
   checkInteger(action, lengthName, length);
-  if (offset > size) {
-    throw outOfRange(
-      action,
-      name,
-      `at most ${size}, the ${whole}'s size`,
-      offset,
-    );
-  }
-  if (length > size - offset) {
-    throw new RangeError(
+  return offset > size
+    ? outOfRange(action, name, `at most ${size}, the ${whole}'s size`, offset)
+    : new RangeError(
       `Cannot ${action} as ${name} + ${lengthName} must be at most ${size}, the ${whole}'s size: received ${offset} + ${length}`,
     );
-  }
 }

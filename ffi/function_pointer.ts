@@ -8,18 +8,22 @@
  * @module
  */
 
-import { candidates, dlopen, lazily, mayOpen } from "./library.ts";
+import {
+  candidates,
+  dlopen,
+  lazily,
+  librarySymbols,
+  mayOpen,
+} from "./library.ts";
 import type { FunctionPointer } from "./pointer.ts";
 import {
   flushSymbols,
   libffiSymbols,
-  memorySymbols,
   persistenceSymbols,
   type Symbols,
 } from "./symbols.ts";
 
 const persistence = lazily(persistenceSymbols);
-const memory = lazily(memorySymbols);
 const flush = lazily(flushSymbols);
 
 /**
@@ -77,7 +81,8 @@ const RESULT = 32;
 function prepareCall4(): Call4 | null {
   const libffi = openLibffi();
   if (libffi === null) return null;
-  const base = memory().address_of(block, 0n, 0n);
+  // memmove returns where it copies to, here nothing.
+  const base = librarySymbols().copy_out(block, 0n, 0n);
   const at = (word: number) => base + BigInt(word * 8);
 
   // All four arguments and the result as 64-bit integers: in both ABIs each of
@@ -101,13 +106,14 @@ function prepareCall4(): Call4 | null {
   );
   if (status !== 0) return null;
 
+  const { ffi_call } = libffi;
   const [cif, result, pointers] = [at(CIF), at(RESULT), at(ARGUMENT_POINTERS)];
   return (fn, first, second, third, fourth) => {
     block[ARGUMENTS] = first;
     block[ARGUMENTS + 1] = second;
     block[ARGUMENTS + 2] = third;
     block[ARGUMENTS + 3] = fourth;
-    libffi.ffi_call(cif, fn, result, pointers);
+    ffi_call(cif, fn, result, pointers);
   };
 }
 

@@ -11,7 +11,7 @@ import {
   checkRange,
   isClosed,
   isObject,
-  outOfRange,
+  isRange,
   wrongThis,
   wrongType,
 } from "./argument.ts";
@@ -34,7 +34,7 @@ import {
   openAndMapSettings,
 } from "./map_options.ts";
 import { mappedLength, NativeMap, newMap, traitsOf } from "./native_map.ts";
-import { add } from "./pointer.ts";
+import { add, toBigInt } from "./pointer.ts";
 import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
 import { storeFlags, type StoreOptions } from "./store_options.ts";
 import { flushSymbols } from "./symbols.ts";
@@ -127,27 +127,22 @@ export class Pmem2Map implements Disposable {
 
   static #readable(value: unknown, action: string): NativeMap {
     const native = Pmem2Map.#live(value, action);
-    if (!native.traits.readable) {
-      throw new TypeError(`Cannot ${action} as the map is not readable`);
-    }
+    if (!native.traits.readable) throw isnt(action, "not readable");
     return native;
   }
 
   static #writable(value: unknown, action: string): NativeMap {
     const native = Pmem2Map.#live(value, action);
-    if (!native.traits.writable) {
-      throw new TypeError(`Cannot ${action} as the map is not writable`);
-    }
+    if (!native.traits.writable) throw isnt(action, "not writable");
     return native;
   }
 
   /** To flush a cache line the CPU must be able to access it. */
   static #flushable(value: unknown, action: string): NativeMap {
     const native = Pmem2Map.#live(value, action);
-    if (!native.traits.readable && !native.traits.writable) {
-      throw new TypeError(
-        `Cannot ${action} as the map is neither readable nor writable`,
-      );
+    const { readable, writable } = native.traits;
+    if (!readable && !writable) {
+      throw isnt(action, "neither readable nor writable");
     }
     return native;
   }
@@ -518,7 +513,7 @@ export class Pmem2Map implements Disposable {
    */
   write(data: Uint8Array, offset: number = 0, options?: StoreOptions): void {
     const action = "write to the map";
-    const flags = storeFlags(action, options);
+    const flags = options === undefined ? 0 : storeFlags(action, options);
     const length = lengthOf(action, "data", data);
     const map = Pmem2Map.#writable(this, action);
     checkRange(action, offset, length, map.size, "map");
@@ -572,7 +567,7 @@ export class Pmem2Map implements Disposable {
       map.pointer,
       add(map.address, target),
       add(map.address, source),
-      BigInt(length),
+      length,
       flags,
     );
   }
@@ -615,7 +610,7 @@ export class Pmem2Map implements Disposable {
     const count = countOf(action, map, start, length);
     if (count === 0) return;
     const address = add(map.address, start);
-    map.persistence.fill(map.pointer, address, value, BigInt(count), flags);
+    map.persistence.fill(map.pointer, address, value, count, flags);
   }
 
   /**
@@ -651,7 +646,7 @@ export class Pmem2Map implements Disposable {
     const start = startOf(action, map, offset);
     const count = countOf(action, map, start, length, offset);
     if (count === 0) return;
-    map.persistence.persist(add(map.address, start), BigInt(count));
+    map.persistence.persist(add(map.address, start), toBigInt(count));
   }
 
   /**
@@ -691,7 +686,7 @@ export class Pmem2Map implements Disposable {
     const start = startOf(action, map, offset);
     const count = countOf(action, map, start, length, offset);
     if (count === 0) return;
-    map.persistence.flush(add(map.address, start), BigInt(count));
+    map.persistence.flush(add(map.address, start), toBigInt(count));
   }
 
   /**
@@ -753,12 +748,12 @@ export class Pmem2Map implements Disposable {
     if (count === 0) return;
     const address = add(map.address, start);
     if (map.granularity === PAGE) {
-      map.persistence.persist(address, BigInt(count));
+      map.persistence.persist(address, toBigInt(count));
       return;
     }
     clearMessage();
     check(
-      flushing().pmem2_deep_flush(map.pointer, address, BigInt(count)),
+      flushing().pmem2_deep_flush(map.pointer, address, toBigInt(count)),
       "pmem2_deep_flush",
     );
   }
@@ -795,7 +790,7 @@ export class Pmem2Map implements Disposable {
     try {
       await map.persistence.persistAsync(
         add(map.address, start),
-        BigInt(count),
+        toBigInt(count),
       );
     } finally {
       map.pending--;
@@ -836,7 +831,7 @@ export class Pmem2Map implements Disposable {
     map.pending++;
     try {
       if (map.granularity === PAGE) {
-        await map.persistence.persistAsync(address, BigInt(count));
+        await map.persistence.persistAsync(address, toBigInt(count));
         return;
       }
       const call = "pmem2_deep_flush";
@@ -844,7 +839,7 @@ export class Pmem2Map implements Disposable {
       const result = await pmem2_deep_flush_async(
         map.pointer,
         address,
-        BigInt(count),
+        toBigInt(count),
       );
       if (result !== 0) throw new Pmem2Error(result, call);
     } finally {
@@ -928,6 +923,10 @@ function closeMap(action: string, map: NativeMap): void {
   map.delete();
 }
 
+function isnt(action: string, what: string): TypeError {
+  return new TypeError(`Cannot ${action} as the map is ${what}`);
+}
+
 const NUMBERS_ONLY = true;
 
 /** Where a range or a view starts, in the map. */
@@ -937,17 +936,20 @@ function startOf(
   offset: unknown,
   numbersOnly = false,
 ): number {
+  return isRange(offset, 0, map.size)
+    ? offset
+    : otherStart(action, map, offset, numbersOnly);
+}
+
+function otherStart(
+  action: string,
+  map: NativeMap,
+  offset: unknown,
+  numbersOnly: boolean,
+): number {
   if (offset === undefined) return 0;
   if (typeof offset === "number" || numbersOnly) {
-    checkInteger(action, "offset", offset);
-    if (offset > map.size) {
-      throw outOfRange(
-        action,
-        "offset",
-        `at most ${map.size}, the map's size`,
-        offset,
-      );
-    }
+    checkRange(action, offset, 0, map.size, "map");
     return offset;
   }
   if (!isArrayBufferView(offset)) {
@@ -974,6 +976,18 @@ function countOf(
   start: number,
   length: unknown,
   view?: unknown,
+): number {
+  return isRange(length, start, map.size) && typeof view !== "object"
+    ? length
+    : otherCount(action, map, start, length, view);
+}
+
+function otherCount(
+  action: string,
+  map: NativeMap,
+  start: number,
+  length: unknown,
+  view: unknown,
 ): number {
   if (typeof view === "object" && view !== null) {
     return viewGetters(view as ArrayBufferView).byteLength(view);

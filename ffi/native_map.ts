@@ -12,11 +12,13 @@ import { lazily, librarySymbols } from "./library.ts";
 import type { MapSettings } from "./map_options.ts";
 import { type Persistence, persistenceOf } from "./persistence.ts";
 import {
+  add,
   cell,
   cellWith,
   type ConfigPointer,
   type MapPointer,
   received,
+  toBigInt,
 } from "./pointer.ts";
 import { stdinLock } from "./process_lock.ts";
 import type { NativeSource } from "./source.ts";
@@ -128,8 +130,8 @@ export class NativeMap {
 
   /** Copies out of the map. */
   read(target: Uint8Array, offset: number, length: number): void {
-    const address = this.address + BigInt(offset);
-    librarySymbols().copy_out(target, address, BigInt(length));
+    const address = add(this.address, offset);
+    librarySymbols().copy_out(target, address, toBigInt(length));
   }
 
   /** Whether the map is there; the maker of a borrowed one may have deleted it. */

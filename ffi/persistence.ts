@@ -5,7 +5,6 @@
  * @module
  */
 
-import { bufferOf } from "./buffer.ts";
 import {
   call2,
   call2Async,
@@ -14,7 +13,7 @@ import {
 } from "./function_pointer.ts";
 import { CACHE_LINE } from "./granularity.ts";
 import { lazily, librarySymbols } from "./library.ts";
-import type { FunctionPointer, MapPointer } from "./pointer.ts";
+import { type FunctionPointer, type MapPointer, toBigInt } from "./pointer.ts";
 import { memorySymbols, persistenceSymbols } from "./symbols.ts";
 
 const native = lazily(persistenceSymbols);
@@ -28,6 +27,9 @@ export const WC = 1 << 3;
 export const WB = 1 << 4;
 export const NOFLUSH = 1 << 5;
 const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
+
+/** From how many bytes on libpmem2 takes non-temporal stores. */
+const NONTEMPORAL_FROM = 256;
 
 /** The operations of all maps of one granularity. */
 export class Persistence {
@@ -60,7 +62,10 @@ export class Persistence {
     call2(this.#drainFn, 0n, 0n);
   }
 
-  /** Copies an array of `length` bytes to `address`, over memcpy_fn. */
+  /**
+   * Copies an array of `length` bytes to `address`, which it may overlap: over
+   * memmove_fn, then, which is libpmem2's memcpy_fn, too.
+   */
   write(
     map: MapPointer,
     address: bigint,
@@ -68,17 +73,16 @@ export class Persistence {
     length: number,
     flags: number,
   ): void {
-    const call4 = this.call4(flags);
+    const size = toBigInt(length);
+    const call4 = this.call4(length, flags);
     if (call4 === null) {
-      librarySymbols().copy_in(address, data, BigInt(length));
-      this.#finish(address, BigInt(length), flags);
-      return;
+      librarySymbols().copy_in(address, data, size);
+      this.#finish(address, size, flags);
+    } else {
+      const { memmoveFn } = this.#functions(map);
+      const from = addressOf(data, length);
+      call4(memmoveFn, address, from, size, toBigInt(flags));
     }
-    const { memcpyFn, memmoveFn } = this.#functions(map);
-    const from = addressOf(data, length);
-    const size = BigInt(length);
-    const apart = from + size <= address || address + size <= from;
-    call4(apart ? memcpyFn : memmoveFn, address, from, size, BigInt(flags));
   }
 
   /** Copies within memory, also where the ranges overlap, over memmove_fn. */
@@ -86,15 +90,16 @@ export class Persistence {
     map: MapPointer,
     to: bigint,
     from: bigint,
-    size: bigint,
+    length: number,
     flags: number,
   ): void {
-    const call4 = this.call4(flags);
+    const size = toBigInt(length);
+    const call4 = this.call4(length, flags);
     if (call4 === null) {
       librarySymbols().memmove(to, from, size);
       this.#finish(to, size, flags);
     } else {
-      call4(this.#functions(map).memmoveFn, to, from, size, BigInt(flags));
+      call4(this.#functions(map).memmoveFn, to, from, size, toBigInt(flags));
     }
   }
 
@@ -103,26 +108,29 @@ export class Persistence {
     map: MapPointer,
     address: bigint,
     value: number,
-    size: bigint,
+    length: number,
     flags: number,
   ): void {
-    const call4 = this.call4(flags);
+    const size = toBigInt(length);
+    const call4 = this.call4(length, flags);
     if (call4 === null) {
       librarySymbols().memset(address, value, size);
       this.#finish(address, size, flags);
     } else {
       const { memsetFn } = this.#functions(map);
-      call4(memsetFn, address, BigInt(value), size, BigInt(flags));
+      call4(memsetFn, address, toBigInt(value), size, toBigInt(flags));
     }
   }
 
   /**
    * How to call libpmem2's own function, or null where libc's and a persist do
-   * the same and as fast: at byte and at page granularity, unless the caller
-   * has asked for a kind of store.
+   * the same and as fast: at byte and at page granularity, and for the short
+   * stores that libpmem2 doesn't lead around the caches, unless the caller has
+   * asked for a kind of store.
    */
-  protected call4(flags: number): Call4 | null {
-    return this.#granularity === CACHE_LINE || (flags & HINTS) !== 0
+  protected call4(length: number, flags: number): Call4 | null {
+    return (flags & HINTS) !== 0 ||
+        (this.#granularity === CACHE_LINE && length >= NONTEMPORAL_FROM)
       ? libffiCall()
       : null;
   }
@@ -135,7 +143,6 @@ export class Persistence {
 
   #functions(map: MapPointer): MemoryFunctions {
     return this.#memory ??= {
-      memcpyFn: memory().pmem2_get_memcpy_fn(map),
       memmoveFn: memory().pmem2_get_memmove_fn(map),
       memsetFn: memory().pmem2_get_memset_fn(map),
     };
@@ -143,7 +150,6 @@ export class Persistence {
 }
 
 interface MemoryFunctions {
-  readonly memcpyFn: FunctionPointer;
   readonly memmoveFn: FunctionPointer;
   readonly memsetFn: FunctionPointer;
 }
@@ -162,21 +168,20 @@ export function persistenceOf(
 }
 
 /**
- * V8 keeps small typed arrays on its heap and may move them between two calls.
- * They are copied to where nothing moves; larger ones stay where they are.
+ * V8 keeps typed arrays of up to 64 bytes on its heap and may move them between
+ * two calls. With a margin, such are copied to where nothing moves; larger
+ * ones stay where they are.
  */
-const MAY_MOVE = 64;
-const staging = new Uint8Array(new ArrayBuffer(2 * MAY_MOVE));
+const MAY_MOVE = 256;
+const staging = new Uint8Array(new ArrayBuffer(MAY_MOVE));
 let stagingAddress = 0n;
 
 /** The address of an array, until this module's next call. */
 function addressOf(data: Uint8Array, length: number): bigint {
-  const { address_of } = memory();
-  if (length > MAY_MOVE) {
-    bufferOf(data);
-    return address_of(data, 0n, 0n);
-  }
-  stagingAddress ||= address_of(staging, 0n, 0n);
-  librarySymbols().copy_in(stagingAddress, data, BigInt(length));
+  const { copy_in, copy_out } = librarySymbols();
+  // memmove returns where it copies to, here nothing.
+  if (length > MAY_MOVE) return copy_out(data, 0n, 0n);
+  stagingAddress ||= copy_out(staging, 0n, 0n);
+  copy_in(stagingAddress, data, toBigInt(length));
   return stagingAddress;
 }

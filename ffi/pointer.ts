@@ -72,6 +72,8 @@ export function fromCString(bytes: Uint8Array): string {
   return decoder.decode(end === -1 ? bytes : bytes.subarray(0, end));
 }
 
+/** Taken at import, before anybody's code could have replaced it. */
+const { asUintN } = BigInt;
 const double = new Float64Array(new ArrayBuffer(128));
 const bits = new BigUint64Array(double.buffer);
 const TWO_TO_52 = 2 ** 52;
@@ -85,10 +87,10 @@ const BITS_OF_TWO_TO_52 = 0x4330_0000_0000_0000n;
  */
 export function toBigInt(bytes: number): bigint {
   double[0] = TWO_TO_52 + bytes;
-  return BigInt.asUintN(64, bits[0]! - BITS_OF_TWO_TO_52);
+  return asUintN(64, bits[0]! - BITS_OF_TWO_TO_52);
 }
 
 /** `address + bytes`, as C's pointers add. */
 export function add(address: bigint, bytes: number): bigint {
-  return BigInt.asUintN(64, address + toBigInt(bytes));
+  return asUintN(64, address + toBigInt(bytes));
 }

@@ -184,16 +184,8 @@ export const persistenceSymbols = {
 export const memorySymbols = {
   // pmem2_memmove_fn pmem2_get_memmove_fn(struct pmem2_map *map);
   pmem2_get_memmove_fn: { parameters: [map], result: fn },
-  // pmem2_memcpy_fn pmem2_get_memcpy_fn(struct pmem2_map *map);
-  pmem2_get_memcpy_fn: { parameters: [map], result: fn },
   // pmem2_memset_fn pmem2_get_memset_fn(struct pmem2_map *map);
   pmem2_get_memset_fn: { parameters: [map], result: fn },
-  /** The address of an array's first byte: `memmove` returns its `dest`. */
-  address_of: {
-    name: "memmove",
-    parameters: [buffer, address, size],
-    result: address,
-  },
 } as const satisfies SymbolTable;
 
 /** Another library's: libffi's way to call a function pointer. */
