@@ -22,6 +22,8 @@ function open() {
     mprotect: { parameters: ["u64", "u64", "i32"], result: "i32" },
     memset: { parameters: ["u64", "i32", "u64"], result: "u64" },
     memmove: { parameters: ["buffer", "u64", "u64"], result: "u64" },
+    setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+    signal: { parameters: ["i32", "u64"], result: "u64" },
     memcmp: { parameters: ["u64", "buffer", "u64"], result: "i32" },
     pmem2_map_get_address: { parameters: ["u64"], result: "u64" },
     pmem2_map_get_size: { parameters: ["u64"], result: "u64" },
@@ -96,6 +98,20 @@ export function memory(figure: "VmSize" | "VmRSS"): number {
 /** How many descriptors are open, without the one that this takes. */
 export function openDescriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+/**
+ * Lets no file grow past a size from now on: EFBIG. That can't be taken back
+ * without privileges, so it's for processes of their own.
+ */
+export function limitFileSize(bytes: number): void {
+  const RLIMIT_FSIZE = 1, SIGXFSZ = 25, SIG_IGN = 1n;
+  // Past the limit the kernel sends a signal first, which ends the process.
+  native().signal(SIGXFSZ, SIG_IGN);
+  const limit = new BigUint64Array(new ArrayBuffer(128)).fill(BigInt(bytes));
+  if (native().setrlimit(RLIMIT_FSIZE, limit) !== 0) {
+    throw new Error("Cannot set RLIMIT_FSIZE");
+  }
 }
 
 const PROT_READ_WRITE = 3;

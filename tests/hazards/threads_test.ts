@@ -2,13 +2,11 @@ import { assertSurvives } from "./survival.ts";
 
 /** Runs the text of a module in workers, until each has sent a message. */
 const workers = `
-const root = new URL(".", import.meta.url);
 const started = [];
 function start(text) {
-  // Beside the program, so that its imports hold.
-  const file = new URL(\`.worker_\${crypto.randomUUID()}.ts\`, root);
+  const file = Deno.makeTempFileSync({ suffix: ".ts" });
   Deno.writeTextFileSync(file, text);
-  const worker = new Worker(file, { type: "module" });
+  const worker = new Worker(new URL("file://" + file), { type: "module" });
   started.push(worker);
   return new Promise((resolve, reject) => {
     worker.onmessage = ({ data }) => resolve(data);
