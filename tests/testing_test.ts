@@ -280,8 +280,8 @@ Deno.test("what a caller writes to an emulation's directory does not remove anot
 });
 
 Deno.test("emulatePmem() needs permission for its variable and its directory, and leaves nothing behind without", async () => {
-  using scratch = new Scratch();
-  const { directory } = scratch;
+  // Not under /dev, which needs all permissions.
+  const directory = Deno.makeTempDirSync();
   const script = `
     import { emulatePmem } from "@pmem2/pmem2/testing";
     try {
@@ -300,14 +300,18 @@ Deno.test("emulatePmem() needs permission for its variable and its directory, an
     assertEquals(entries(directory), []);
     return ended.stdout;
   };
-  assertEquals(await attempt(environment, read, write), "true\n");
-  assertEquals(
-    await attempt(read, write),
-    `NotCapable Requires env access to "${variable}", run again with the --allow-env flag\n`,
-  );
-  assert(
-    (await attempt(environment)).startsWith(
-      `NotCapable Requires write access to`,
-    ),
-  );
+  try {
+    assertEquals(await attempt(environment, read, write), "true\n");
+    assertEquals(
+      await attempt(read, write),
+      `NotCapable Requires env access to "${variable}", run again with the --allow-env flag\n`,
+    );
+    assert(
+      (await attempt(environment)).startsWith(
+        `NotCapable Requires write access to`,
+      ),
+    );
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
 });
