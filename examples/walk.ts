@@ -10,33 +10,16 @@
 //     --allow-read=.,/tmp --allow-write=.,/tmp examples/walk.ts FILE…
 
 import { parseArgs } from "node:util";
-import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { Pmem2Map } from "@pmem2/pmem2";
 import { layoutSvg } from "./layout_svg.ts";
 import { inspectOptions, printable, runProgram } from "./program.ts";
+import { checkOutput, mapSideBySide, openAll } from "./side_by_side.ts";
 
 /** The module's own files. */
 function ownFiles(): string[] {
-  const root = new URL("../", import.meta.url).pathname;
+  const root = import.meta.dirname!.replace(/[^/]*$/, "");
   const names = Array.from(Deno.readDirSync(`${root}ffi`), ({ name }) => name);
   return [`${root}mod.ts`, ...names.sort().map((name) => `${root}ffi/${name}`)];
-}
-
-/** Maps all sources, with a gap of one page behind the first. */
-function mapAll(sources: Pmem2Source[]): Pmem2VmReservation {
-  const places: number[] = [];
-  let end = 0;
-  for (const { size, alignment } of sources) {
-    // A map takes whole pages, of which the last may be full only in part.
-    const at = Math.ceil(end / alignment) * alignment;
-    places.push(at);
-    end = at + Math.ceil(size / alignment) * alignment;
-    if (places.length === 1) end += alignment;
-  }
-  const reservation = new Pmem2VmReservation(end);
-  for (const [index, source] of sources.entries()) {
-    reservation.map(source, { at: places[index], write: false });
-  }
-  return reservation;
 }
 
 function describe({ address, size, path }: Pmem2Map): string {
@@ -58,25 +41,6 @@ function persistChange(): void {
   }
 }
 
-/** To write to a file that is mapped would take its pages away. */
-function checkOutput(output: string, files: string[]): void {
-  const identify = (path: string) => {
-    const { dev, ino } = Deno.statSync(path);
-    return `${dev} ${ino}`;
-  };
-  let existing: string;
-  try {
-    existing = identify(output);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  const mapped = files.find((file) => identify(file) === existing);
-  if (mapped !== undefined) {
-    throw new Error(`Cannot write to ${output} as it is to be mapped`);
-  }
-}
-
 function walk(args: string[]): void {
   const { values: { svg }, positionals } = parseArgs({
     args,
@@ -87,16 +51,16 @@ function walk(args: string[]): void {
   if (svg !== undefined) checkOutput(svg, files);
 
   using opened = new DisposableStack();
-  const sources: Pmem2Source[] = [];
-  for (const file of files) {
-    const source = opened.use(Pmem2Source.open(file, { write: false }));
-    if (source.size > 0) sources.push(source);
-    else console.log(`Skipped ${printable(file)} as it is empty`);
-  }
+  const sources = openAll(
+    files,
+    opened,
+    (file) => console.log(`Skipped ${printable(file)} as it is empty`),
+  );
   if (sources.length === 0) throw new Error("Cannot walk without any bytes");
 
   const options = inspectOptions();
-  using reservation = mapAll(sources);
+  // One free page, so that there is a gap to be seen.
+  using reservation = mapSideBySide(sources, 1);
   console.log("Forwards");
   for (const map of reservation) console.log(describe(map));
   console.log("\nBackwards");

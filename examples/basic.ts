@@ -1,0 +1,40 @@
+// Writes a greeting to a file through a map, with plain JavaScript, and makes it
+// durable. What is at the beginning of the file is overwritten.
+//
+//   deno run --allow-ffi --allow-read=. --allow-write=. examples/basic.ts FILE
+//
+// --allow-ffi must be without a path, as the map's memory is used directly.
+
+import { Pmem2Map } from "@pmem2/pmem2";
+import { printable, runProgram, UsageError } from "./program.ts";
+
+const GREETING = "hello, persistent memory\0";
+
+function main(args: string[]): void {
+  const [path, ...rest] = args;
+  if (path === undefined || rest.length > 0) throw new UsageError();
+
+  // Any medium will do. With granularity: "cache-line" only persistent memory
+  // would.
+  using map = Pmem2Map.open(path, { granularity: "page" });
+  if (map.size < GREETING.length) {
+    throw new RangeError(
+      `Cannot write to ${path} as it has only ${map.size} bytes`,
+    );
+  }
+
+  // The store goes straight to the file's memory, and is seen at once by all
+  // who have it mapped.
+  const greeting = map.bytes.subarray(0, GREETING.length);
+  new TextEncoder().encodeInto(GREETING, greeting);
+  // From here on it survives a loss of power, too.
+  map.persist(greeting);
+
+  console.log(
+    `Wrote ${greeting.length} bytes to ${
+      printable(path)
+    }, durable at ${map.granularity} granularity`,
+  );
+}
+
+if (import.meta.main) await runProgram("basic.ts FILE", main);

@@ -1,0 +1,88 @@
+// Maps several files into one reservation, each where the one before it ends, and
+// uses them as one array of bytes: prints the CRC-32 of it all, as if the files had
+// been joined. With --fill it first sets every byte of every file to a character.
+//
+//   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
+//     --allow-read=. --allow-write=. \
+//     examples/map_multiple_files.ts [--fill=CHARACTER] FILE…
+//
+// Without --fill it needs no --allow-write. A file must have whole pages, or
+// there would be bytes between it and the next that are in no file.
+
+import { crc32 } from "node:zlib";
+import { parseArgs } from "node:util";
+import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { inspectOptions, runProgram, UsageError } from "./program.ts";
+
+const CHUNK = 2 ** 16;
+
+/** Maps files back to back into a reservation that they fill. */
+function mapContiguously(paths: string[], write: boolean): Pmem2VmReservation {
+  using sources = new DisposableStack();
+  const opened = paths.map((path) => {
+    const source = sources.use(Pmem2Source.open(path, { write }));
+    const { size, alignment } = source;
+    if (size > 0 && size % alignment === 0) return source;
+    throw new RangeError(
+      `Cannot map ${path} as its size must be a multiple of ${alignment}: it is ${size}`,
+    );
+  });
+  const size = opened.reduce((sum, source) => sum + source.size, 0);
+
+  using unfinished = new DisposableStack();
+  const reservation = unfinished.use(new Pmem2VmReservation(size));
+  // Each goes to the first gap, which is where the one before it ends.
+  for (const source of opened) reservation.map(source, { write });
+  unfinished.move();
+  return reservation;
+}
+
+/** Reads from any place in the reservation, across the files' borders. */
+function read(
+  reservation: Pmem2VmReservation,
+  target: Uint8Array,
+  offset: number,
+): void {
+  const end = offset + target.length;
+  for (const map of reservation.maps({ from: offset, to: end })) {
+    const from = Math.max(offset, map.offset);
+    const to = Math.min(end, map.offset + map.size);
+    map.read(target.subarray(from - offset, to - offset), from - map.offset);
+  }
+}
+
+function checksum(reservation: Pmem2VmReservation): number {
+  const buffer = new Uint8Array(CHUNK);
+  let value = 0;
+  for (let at = 0; at < reservation.size; at += CHUNK) {
+    const chunk = buffer.subarray(0, Math.min(CHUNK, reservation.size - at));
+    read(reservation, chunk, at);
+    value = crc32(chunk, value);
+  }
+  return value;
+}
+
+function main(args: string[]): void {
+  const { values: { fill }, positionals: paths } = parseArgs({
+    args,
+    options: { fill: { type: "string" } },
+    allowPositionals: true,
+  });
+  if (paths.length === 0) throw new UsageError();
+  if (fill !== undefined && !/^[ -~]$/.test(fill)) {
+    throw new UsageError(`CHARACTER is not one of ASCII's: ${fill}`);
+  }
+
+  using reservation = mapContiguously(paths, fill !== undefined);
+  if (fill !== undefined) {
+    for (const map of reservation) map.fill(fill.charCodeAt(0));
+  }
+  console.log(Deno.inspect(reservation, inspectOptions()));
+  console.log(
+    `CRC-32 ${checksum(reservation).toString(16).padStart(8, "0")}`,
+  );
+}
+
+if (import.meta.main) {
+  await runProgram("map_multiple_files.ts [--fill=CHARACTER] FILE…", main);
+}

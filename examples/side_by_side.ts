@@ -1,0 +1,61 @@
+// Maps files side by side, for the examples that look at several.
+
+import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+
+/** Opens files for reading, except empty ones, which can't be mapped. */
+export function openAll(
+  files: string[],
+  resources: DisposableStack,
+  onEmpty: (file: string) => void,
+): Pmem2Source[] {
+  return files.flatMap((file) => {
+    const source = resources.use(Pmem2Source.open(file, { write: false }));
+    if (source.size > 0) return [source];
+    onEmpty(file);
+    return [];
+  });
+}
+
+/**
+ * Makes a reservation in which each source lies behind the one before it, mapped
+ * read-only, with free pages behind the first if they are asked for.
+ */
+export function mapSideBySide(
+  sources: Pmem2Source[],
+  freePages = 0,
+): Pmem2VmReservation {
+  const places: number[] = [];
+  let end = 0;
+  for (const { size, alignment } of sources) {
+    // A map takes whole pages, of which the last may be full only in part.
+    const at = Math.ceil(end / alignment) * alignment;
+    places.push(at);
+    end = at + Math.ceil(size / alignment) * alignment;
+    if (places.length === 1) end += freePages * alignment;
+  }
+  using resources = new DisposableStack();
+  const reservation = resources.use(new Pmem2VmReservation(end));
+  for (const [index, source] of sources.entries()) {
+    reservation.map(source, { at: places[index], write: false });
+  }
+  resources.move();
+  return reservation;
+}
+
+/** To write to a file while it is mapped would take its pages away. */
+export function checkOutput(output: string, files: string[]): void {
+  const identify = (path: string) => {
+    const { dev, ino } = Deno.statSync(path);
+    return `${dev} ${ino}`;
+  };
+  let existing: string;
+  try {
+    existing = identify(output);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  if (files.some((file) => identify(file) === existing)) {
+    throw new Error(`Cannot write to ${output} as it is to be mapped`);
+  }
+}
