@@ -103,11 +103,21 @@ const url = {
   pathname: urlGetter("pathname"),
 };
 
+/** Whether it is one, and doesn't only inherit from one. */
+function isUrl(value: unknown): value is URL {
+  try {
+    url.protocol(value as URL);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The path in the file system that the caller means. */
 export function pathOf(action: string, path: unknown): string {
   if (typeof path === "string") return path;
   const rule = "a path or a file: URL";
-  if (!(path instanceof URL)) throw wrongType(action, "path", rule, path);
+  if (!isUrl(path)) throw wrongType(action, "path", rule, path);
   if (url.protocol(path) !== "file:" || url.host(path) !== "") {
     throw wrongType(action, "path", rule, url.protocol(path) + "//…");
   }
