@@ -1,0 +1,215 @@
+import { Pmem2Map } from "@pmem2/pmem2";
+import { emulatePmem } from "@pmem2/pmem2/testing";
+import { assert, assertEquals } from "@std/assert";
+import * as tables from "../ffi/symbols.ts";
+import { exportedFunctions } from "./elf.ts";
+import { libraryFile } from "./library_file.ts";
+import { granularities } from "./store_checks.ts";
+import { testUnless } from "./test_unless.ts";
+
+const { libffiSymbols, ...pmem2Tables } = tables;
+
+/** Dropped in 2.x; the module calls but the first, where it is. */
+const only1x = [
+  "pmem2_config_set_vdm",
+  "pmem2_memcpy_async",
+  "pmem2_memmove_async",
+  "pmem2_memset_async",
+];
+
+interface Declared {
+  readonly table: string;
+  readonly key: string;
+  readonly name: string;
+  readonly parameters: readonly string[];
+  readonly result: string;
+  readonly optional: boolean;
+}
+
+/** What the tables declare of libpmem2 and libc, but no aliases and twins. */
+const declared: Declared[] = Object.entries(pmem2Tables).flatMap((
+  [table, symbols],
+) =>
+  Object.entries(symbols as tables.SymbolTable).map(([key, symbol]) => ({
+    table,
+    key,
+    name: symbol.name ?? key,
+    parameters: symbol.parameters,
+    result: symbol.result,
+    optional: symbol.optional ?? false,
+  }))
+);
+const ofLibpmem2 = declared.filter(({ name }) => name.startsWith("pmem2_"));
+
+Deno.test("the 49 functions that every libpmem2 exports are declared, and no others", () => {
+  const exported = exportedFunctions(libraryFile())
+    .filter((name) => name.startsWith("pmem2_"));
+  const common = exported.filter((name) => !only1x.includes(name));
+  assertEquals(common.length, 49);
+  const names = new Set(
+    ofLibpmem2.filter(({ optional }) => !optional).map(({ name }) => name),
+  );
+  assertEquals([...names].sort(), common);
+  const optional = ofLibpmem2.filter(({ optional }) => optional);
+  for (const { name } of optional) assert(only1x.includes(name), name);
+});
+
+for (const [name, table] of Object.entries(pmem2Tables)) {
+  Deno.test(`the library has every function of ${name}`, () => {
+    const library = Deno.dlopen(
+      libraryFile(),
+      table as unknown as Deno.ForeignLibraryInterface,
+    );
+    const optional = new Set(
+      declared.filter(({ optional }) => optional).map(({ key }) => key),
+    );
+    assertEquals(
+      Object.keys(library.symbols).sort(),
+      Object.keys(table).sort(),
+    );
+    for (const [key, symbol] of Object.entries(library.symbols)) {
+      assert(typeof symbol === "function" || optional.has(key), key);
+    }
+    library.close();
+  });
+}
+
+Deno.test("no nonblocking function is optional", () => {
+  // Where it is missing Deno would give a function that fails, not null.
+  for (const [table, symbols] of Object.entries(pmem2Tables)) {
+    for (const [key, symbol] of Object.entries(symbols as tables.SymbolTable)) {
+      assert(!(symbol.nonblocking && symbol.optional), `${table}.${key}`);
+    }
+  }
+});
+
+// The module takes memmove_fn for both, since an array may be a view of the map.
+Deno.test("libpmem2's memcpy_fn is its memmove_fn, at each granularity", () => {
+  const { symbols } = Deno.dlopen(libraryFile(), {
+    pmem2_get_memcpy_fn: { parameters: ["u64"], result: "u64" },
+    pmem2_get_memmove_fn: { parameters: ["u64"], result: "u64" },
+  });
+  for (const granularity of granularities) {
+    using pmem = emulatePmem(granularity);
+    using map = Pmem2Map.open(pmem.path("file"), { create: true, size: 4096 });
+    assertEquals(map.granularity, granularity);
+    assertEquals(
+      symbols.pmem2_get_memcpy_fn(map.unsafeHandle),
+      symbols.pmem2_get_memmove_fn(map.unsafeHandle),
+    );
+  }
+});
+
+const libffi = ["libffi.so.8", "libffi.so.7"].find((name) => {
+  try {
+    Deno.dlopen(name, {}).close();
+    return true;
+  } catch {
+    return false;
+  }
+});
+
+testUnless(
+  libffi === undefined ? "there is no libffi" : null,
+  "libffi has every function of libffiSymbols",
+  () => {
+    const library = Deno.dlopen(
+      libffi!,
+      libffiSymbols as unknown as Deno.ForeignLibraryInterface,
+    );
+    for (const symbol of Object.values(library.symbols)) {
+      assertEquals(typeof symbol, "function");
+    }
+    library.close();
+  },
+);
+
+/** The prototypes in C's source text, by name, with single spaces. */
+function prototypes(text: string): Map<string, string> {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, "")
+    .replace(/__attribute__.*/g, ";").replace(/\s+/g, " ").replace(/ ;/g, ";");
+  const found = code.matchAll(
+    /((?:const )?(?:(?:struct|enum) )?\w+ \*?)(pmem2_\w+)\(([^()]*)\);/g,
+  );
+  return new Map(
+    [...found].map(([, type, name, parameters]) => [
+      name!,
+      `${type}${name}(${parameters!.trim()});`,
+    ]),
+  );
+}
+
+const header = ["/usr/include", "/usr/local/include"]
+  .map((folder) => `${folder}/libpmem2`)
+  .find((folder) => {
+    try {
+      return Deno.statSync(`${folder}.h`).isFile;
+    } catch {
+      return false;
+    }
+  });
+const noHeader = header === undefined ? "libpmem2.h is not installed" : null;
+
+function headerPrototypes(): Map<string, string> {
+  const files = [
+    `${header}.h`,
+    ...[...Deno.readDirSync(header!)].map(({ name }) => `${header}/${name}`),
+  ];
+  return prototypes(files.map((file) => Deno.readTextFileSync(file)).join());
+}
+
+testUnless(
+  noHeader,
+  "the C signatures in symbols.ts are those of libpmem2.h",
+  () => {
+    const source = Deno.readTextFileSync(
+      new URL("../ffi/symbols.ts", import.meta.url),
+    );
+    const comments = [...source.matchAll(/^ *\/\/ (.*)$/gm)]
+      .map(([, text]) => text).join("\n");
+    const quoted = prototypes(comments);
+    const truth = headerPrototypes();
+    const names = new Set(ofLibpmem2.map(({ name }) => name));
+    assertEquals([...quoted.keys()].sort(), [...names].sort());
+    for (const [name, text] of quoted) assertEquals(text, truth.get(name));
+  },
+);
+
+/** What Deno may call a C parameter or result of this type. */
+function denoTypes(c: string): string[] {
+  if (c.includes("*")) return ["u64", "buffer"];
+  const type = c.replace(/ \w+$/, "");
+  if (/^pmem2_\w+_fn$/.test(c.trim()) || type.endsWith("_fn")) return ["u64"];
+  if (/^(size_t|uint64_t)\b/.test(c)) return ["u64"];
+  if (/^int\b/.test(c)) return ["i32"];
+  if (/^(unsigned|enum)\b/.test(c)) return ["u32"];
+  if (/^void\b/.test(c)) return ["void"];
+  throw new Error(`Unknown type: ${c}`);
+}
+
+testUnless(
+  noHeader,
+  "the Deno signatures in symbols.ts are those of libpmem2.h",
+  () => {
+    const truth = headerPrototypes();
+    for (const { name, parameters, result } of ofLibpmem2) {
+      const [, type, list] = /^(.*?)pmem2_\w+\((.*)\);$/.exec(
+        truth.get(name)!,
+      )!;
+      const expected = list === "void"
+        ? []
+        : list!.split(", ").filter((text) => text !== "...");
+      assertEquals(parameters.length, expected.length, name);
+      for (const [i, parameter] of parameters.entries()) {
+        assert(
+          denoTypes(expected[i]!).includes(parameter),
+          `${name}: ${parameter} for ${expected[i]}`,
+        );
+      }
+      // C's type ends where the name begins; a pointer's star is its own.
+      const returned = denoTypes(type!.trimEnd());
+      assert(returned.includes(result), `${name}: ${result} for ${type}`);
+      assert(result !== "buffer", name);
+    }
+  },
+);
