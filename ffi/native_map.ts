@@ -80,9 +80,12 @@ export class NativeMap {
   closed = false;
   /** Flushes under way on other threads. */
   pending = 0;
-  /** The map that came next at the last look: a guess, to be checked. */
-  next: NativeMap | null = null;
-  previous: NativeMap | null = null;
+  /**
+   * The map that came next at the last look, null if there was none: a guess,
+   * to be checked.
+   */
+  next: NativeMap | null | undefined;
+  previous: NativeMap | null | undefined;
   /** The one `Pmem2Map` that stands for this map, once somebody asked for it. */
   wrapper: object | null = null;
   #persistence: Persistence | null = null;
@@ -165,7 +168,7 @@ export class NativeMap {
     check(result, "pmem2_map_delete");
     this.closed = true;
     if (this.#views !== null) detach(this.#views.buffer);
-    this.next = this.previous = null;
+    this.next = this.previous = undefined;
     this.owner?.forget(this);
   }
 }

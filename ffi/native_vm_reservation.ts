@@ -27,8 +27,11 @@ import {
 import {
   cell,
   cellWith,
+  keyOf,
   type MapPointer,
   received,
+  receivedKey,
+  toBigInt,
   type VmReservationPointer,
 } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
@@ -73,6 +76,8 @@ export class NativeVmReservation implements MapOwner {
    */
   #taken: AddressRange;
   readonly #maps = new Map<MapPointer, NativeMap>();
+  /** The same by a part of their pointers: a guess, to be checked. */
+  readonly #guesses = new Map<number, NativeMap>();
   /** There is no gap below this address. */
   #full: bigint;
   /** Places that somebody else got hold of: neither mapped nor unmapped. */
@@ -113,13 +118,17 @@ export class NativeVmReservation implements MapOwner {
 
   /** The earliest map that intersects the range, which lies in the reservation. */
   find(address: bigint, size: bigint): NativeMap | null {
+    return this.#find(BigInt.asUintN(64, address - this.address), size);
+  }
+
+  /** The same for a range that starts at an offset. */
+  findAt(offset: number, size: number): NativeMap | null {
+    return this.#find(toBigInt(offset), toBigInt(size));
+  }
+
+  #find(offset: bigint, size: bigint): NativeMap | null {
     return this.#found(
-      native().pmem2_vm_reservation_map_find(
-        this.pointer,
-        BigInt.asUintN(64, address - this.address),
-        size,
-        cell,
-      ),
+      native().pmem2_vm_reservation_map_find(this.pointer, offset, size, cell),
       "pmem2_vm_reservation_map_find",
     );
   }
@@ -139,41 +148,48 @@ export class NativeVmReservation implements MapOwner {
   }
 
   findNext(map: NativeMap): NativeMap | null {
+    const guess = map.next;
+    // Where there is none libpmem2 makes up a message, which takes longer.
+    if (guess === null && this.findLast() === map) return null;
     const result = native().pmem2_vm_reservation_map_find_next(
       this.pointer,
       map.pointer,
       cell,
     );
-    const guess = map.next;
-    if (result === 0 && guess !== null && isFound(guess)) return guess;
+    if (result === 0 && guess && isFound(guess)) return guess;
     const found = this.#found(result, "pmem2_vm_reservation_map_find_next");
-    if (found !== null) {
-      map.next = found;
-      found.previous = map;
-    }
+    map.next = found;
+    if (found !== null) found.previous = map;
     return found;
   }
 
   findPrev(map: NativeMap): NativeMap | null {
+    const guess = map.previous;
+    if (guess === null && this.findFirst() === map) return null;
     const result = native().pmem2_vm_reservation_map_find_prev(
       this.pointer,
       map.pointer,
       cell,
     );
-    const guess = map.previous;
-    if (result === 0 && guess !== null && isFound(guess)) return guess;
+    if (result === 0 && guess && isFound(guess)) return guess;
     const found = this.#found(result, "pmem2_vm_reservation_map_find_prev");
-    if (found !== null) {
-      map.previous = found;
-      found.next = map;
-    }
+    map.previous = found;
+    if (found !== null) found.next = map;
     return found;
   }
 
+  /** The one object for what C has just found, if it has. */
   #found(result: number, call: string): NativeMap | null {
-    if (result === 0) return this.#known(received());
-    if (result === PMEM2_E_MAPPING_NOT_FOUND) return null;
-    throw failure(result, call);
+    if (result !== 0) return notFound(result, call);
+    const guess = this.#guesses.get(receivedKey());
+    return guess !== undefined && isFound(guess) ? guess : this.#lookUp();
+  }
+
+  #lookUp(): NativeMap {
+    const key = receivedKey();
+    const map = this.#known(received());
+    this.#guesses.set(key, map);
+    return map;
   }
 
   /** The one object for a native map; other native code may have made it. */
@@ -201,6 +217,7 @@ export class NativeVmReservation implements MapOwner {
 
   forget(map: NativeMap): void {
     this.#maps.delete(map.pointer);
+    this.#guesses.delete(keyOf(map.pointer));
     if (map.address < this.#full) this.#full = map.address;
   }
 
@@ -404,6 +421,11 @@ export class NativeVmReservation implements MapOwner {
     }
     release(from, this.#taken.to - from);
   }
+}
+
+function notFound(result: number, call: string): null {
+  if (result === PMEM2_E_MAPPING_NOT_FOUND) return null;
+  throw failure(result, call);
 }
 
 /** Whether C has just found this very map: what it was may be gone. */

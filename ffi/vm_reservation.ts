@@ -256,8 +256,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     checkInteger(action, "length", length);
     if (offset >= native.size) return null;
     const rest = native.size - offset;
-    const address = native.address + BigInt(offset);
-    return wrap(native.find(address, BigInt(length < rest ? length : rest)));
+    return wrap(native.findAt(offset, length < rest ? length : rest));
   }
 
   /**

@@ -50,7 +50,9 @@ export abstract class Walk {
     to: number | undefined,
   ) {
     this.reservation = reservation;
-    this.from = reservation.address + BigInt(from);
+    this.from = from === 0
+      ? reservation.address
+      : reservation.address + BigInt(from);
     this.to = to === undefined ? null : reservation.address + BigInt(to);
     this.#done = to !== undefined && to <= from;
   }
