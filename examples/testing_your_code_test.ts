@@ -1,0 +1,99 @@
+// How to test code that wants persistent memory where there is none: emulatePmem
+// makes an ordinary file pass for it, at each granularity, and cleans up.
+//
+//   deno test --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
+//     --allow-env=PMEM2_FORCE_GRANULARITY --allow-read=/tmp --allow-write=/tmp \
+//     examples/testing_your_code_test.ts
+//
+// --allow-env is for the emulation, the two for /tmp are for its files. Code that
+// uses zero-copy views (`bytes`, `buffer`) needs --allow-ffi without a path.
+
+import { Pmem2Error, Pmem2Map } from "@pmem2/pmem2";
+import { emulatePmem } from "@pmem2/pmem2/testing";
+import { assertEquals, assertThrows } from "@std/assert";
+
+/** The code to test: a number that survives a crash, whenever that comes. */
+class Counter implements Disposable {
+  // Two slots, the older one is overwritten: one of them is always whole. Each
+  // has a cache line of its own, with the number and its complement.
+  static readonly #slots = [0, 64];
+  readonly #map: Pmem2Map;
+
+  constructor(path: string) {
+    this.#map = Pmem2Map.open(path, {
+      create: true,
+      size: 4096,
+      granularity: "cache-line",
+    });
+  }
+
+  get value(): bigint {
+    return this.#read().value;
+  }
+
+  increment(): void {
+    const { value, older } = this.#read();
+    this.#map.write(
+      new Uint8Array(BigUint64Array.of(value + 1n, ~(value + 1n)).buffer),
+      older,
+    );
+  }
+
+  #read(): { value: bigint; older: number } {
+    const [first, second] = Counter.#slots.map((offset) => {
+      const bytes = new Uint8Array(16);
+      this.#map.read(bytes, offset);
+      const [value, complement] = new BigUint64Array(bytes.buffer);
+      const whole = BigInt.asUintN(64, ~value!) === complement!;
+      return { offset, value: whole ? value! : 0n };
+    });
+    const [newer, older] = first!.value > second!.value
+      ? [first!, second!]
+      : [second!, first!];
+    return { value: newer.value, older: older.offset };
+  }
+
+  [Symbol.dispose](): void {
+    this.#map.close();
+  }
+}
+
+for (const granularity of ["byte", "cache-line"] as const) {
+  Deno.test(`a counter goes on where it was, at ${granularity} granularity`, () => {
+    using pmem = emulatePmem(granularity);
+    for (let run = 0; run < 3; run++) {
+      using counter = new Counter(pmem.path("counter"));
+      assertEquals(counter.value, BigInt(2 * run));
+      counter.increment();
+      counter.increment();
+    }
+  });
+}
+
+Deno.test("a counter stands a crash while it's incremented", () => {
+  using pmem = emulatePmem("cache-line");
+  const path = pmem.path("counter");
+  {
+    using counter = new Counter(path);
+    for (let i = 0; i < 5; i++) counter.increment();
+  }
+  // What a crash may leave: half of the newer slot, which is the fifth's.
+  const file = Deno.readFileSync(path);
+  const slot = file[0] === 5 ? 0 : 64;
+  file.fill(0, slot + 8, slot + 16);
+  Deno.writeFileSync(path, file);
+
+  using counter = new Counter(path);
+  assertEquals(counter.value, 4n);
+  counter.increment();
+  assertEquals(counter.value, 5n);
+});
+
+Deno.test("a counter refuses what would be slow: ordinary disks", () => {
+  using pmem = emulatePmem("page");
+  const error = assertThrows(
+    () => new Counter(pmem.path("counter")),
+    Pmem2Error,
+  );
+  assertEquals(error.code, "PMEM2_E_GRANULARITY_NOT_SUPPORTED");
+});
