@@ -114,7 +114,8 @@ export class Persistence {
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
-      librarySymbols().memset(address, value, size);
+      // An i32 is not −0, which is a byte all the same.
+      librarySymbols().memset(address, value | 0, size);
       this.#finish(address, size, flags);
     } else {
       const { memsetFn } = this.#functions(map);

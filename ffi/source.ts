@@ -255,7 +255,8 @@ export class Pmem2Source implements Disposable {
    */
   static fromFd(fd: number): Pmem2Source {
     checkInteger("make a source", "fd", fd, 0, MAX_FD);
-    return new Pmem2Source(NativeSource.fromFd(fd, null, false));
+    // −0 is an integer, but no i32.
+    return new Pmem2Source(NativeSource.fromFd(fd | 0, null, false));
   }
 
   /**

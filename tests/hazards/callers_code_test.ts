@@ -1,3 +1,5 @@
+import { Pmem2Error, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { assertEquals, assertInstanceOf } from "@std/assert";
 import { assertSurvives } from "./survival.ts";
 
 Deno.test("H20: options that close what they are given to end in an error", () =>
@@ -112,3 +114,27 @@ Deno.test("a method on another this throws, and doesn't reach globalThis.close()
     }
     emulation[Symbol.dispose]();
   `));
+
+Deno.test("-0 is 0 wherever a number goes", () => {
+  using memory = Pmem2Source.anonymous(4096);
+  using reservation = new Pmem2VmReservation(8192);
+  using map = reservation.map(memory, { at: -0, offset: -0 });
+  assertEquals(map.offset, 0);
+  map.fill(1);
+  map.fill(-0, -0, 8);
+  map.fill(-0, 8, 8, { temporal: true });
+  map.write(new Uint8Array(1), -0);
+  map.move(-0, -0, 1);
+  map.persist(-0, -0);
+  const bytes = new Uint8Array(17);
+  map.read(bytes, -0);
+  assertEquals(bytes, new Uint8Array(17).fill(1, 16));
+  assertEquals(reservation.find(-0, -0), map);
+  assertEquals([...reservation.maps({ from: -0, to: -0 })], []);
+  // It's a pipe, a terminal or a file; not an argument of the wrong type.
+  try {
+    Pmem2Source.fromFd(-0).close();
+  } catch (error) {
+    assertInstanceOf(error, Pmem2Error);
+  }
+});
