@@ -100,6 +100,20 @@ export function openDescriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
+/** The descriptors of files in a directory, also of such as were removed. */
+export function descriptorsIn(directory: string): string[] {
+  const names: string[] = [];
+  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
+    try {
+      const target = Deno.readLinkSync(`/proc/self/fd/${name}`);
+      if (target.startsWith(`${directory}/`)) names.push(target);
+    } catch {
+      // The one that the directory was read through.
+    }
+  }
+  return names;
+}
+
 /**
  * Lets no file grow past a size from now on: EFBIG. That can't be taken back
  * without privileges, so it's for processes of their own.
