@@ -1,20 +1,6 @@
 // Maps files side by side, for the examples that look at several.
 
-import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
-
-/** Opens files for reading, except empty ones, which can't be mapped. */
-export function openAll(
-  files: string[],
-  resources: DisposableStack,
-  onEmpty: (file: string) => void,
-): Pmem2Source[] {
-  return files.flatMap((file) => {
-    const source = resources.use(Pmem2Source.open(file, { write: false }));
-    if (source.size > 0) return [source];
-    onEmpty(file);
-    return [];
-  });
-}
+import { type Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 
 /**
  * Makes a reservation in which each source lies behind the one before it, mapped

@@ -10,10 +10,10 @@
 //     --allow-read=.,/tmp --allow-write=.,/tmp examples/walk.ts FILE…
 
 import { parseArgs } from "node:util";
-import { Pmem2Map } from "@pmem2/pmem2";
+import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { layoutSvg } from "./layout_svg.ts";
 import { inspectOptions, printable, runProgram } from "./program.ts";
-import { checkOutput, mapSideBySide, openAll } from "./side_by_side.ts";
+import { checkOutput, mapSideBySide } from "./side_by_side.ts";
 
 /** The module's own files. */
 function ownFiles(): string[] {
@@ -51,11 +51,13 @@ function walk(args: string[]): void {
   if (svg !== undefined) checkOutput(svg, files);
 
   using opened = new DisposableStack();
-  const sources = openAll(
-    files,
-    opened,
-    (file) => console.log(`Skipped ${printable(file)} as it is empty`),
-  );
+  const sources = files.map((file) =>
+    opened.use(Pmem2Source.open(file, { write: false }))
+  ).filter(({ path, size }) => {
+    if (size > 0) return true;
+    console.log(`Skipped ${printable(path!)} as it is empty`);
+    return false;
+  });
   if (sources.length === 0) throw new Error("Cannot walk without any bytes");
 
   const options = inspectOptions();

@@ -1,0 +1,127 @@
+// A ring buffer in persistent memory between two processes, one that puts entries
+// in and one that takes them out; examples/ringbuf.ts is a program for it.
+
+import { type OpenOptions, Pmem2Map } from "@pmem2/pmem2";
+
+const SIGNATURE = 0x5249_4e47n << 32n;
+/** What the file systems and partition tables of this world begin within. */
+const BLANK = 2 ** 20;
+
+// Words of 64 bits. Each position is on a cache line of its own, as the two
+// processes would otherwise wait for each other's stores.
+const ENTRY_SIZE = 0;
+const CAPACITY = 1;
+const WRITTEN = 8;
+const READ = 16;
+const ENTRIES = 192; // bytes
+
+/** A ring buffer of entries of one size. */
+export class RingBuffer implements Disposable {
+  readonly entrySize: number;
+  readonly capacity: number;
+  readonly #map: Pmem2Map;
+  readonly #words: BigUint64Array;
+  /** Positions as they are known to be durable. */
+  readonly #durable = new Map<number, bigint>();
+
+  constructor(path: string, entrySize: number, options?: OpenOptions) {
+    using resources = new DisposableStack();
+    this.#map = resources.use(Pmem2Map.open(path, options));
+    this.entrySize = entrySize;
+    this.capacity = Math.floor((this.#map.size - ENTRIES) / entrySize);
+    if (this.capacity < 1) {
+      throw new RangeError(
+        `Cannot use ${path} as it is too small for an entry`,
+      );
+    }
+    this.#words = new BigUint64Array(this.#map.buffer, 0, ENTRIES / 8);
+    this.#claim(path);
+    resources.move();
+  }
+
+  /** Puts an entry in; false if there is no room. */
+  push(entry: Uint8Array): boolean {
+    if (entry.length > this.entrySize) {
+      throw new RangeError(
+        `Cannot put ${entry.length} bytes in as an entry has ${this.entrySize}`,
+      );
+    }
+    const written = Atomics.load(this.#words, WRITTEN);
+    // An entry may be overwritten only if it could not be read again.
+    const used = written - this.#durablePosition(READ);
+    if (used === BigInt(this.capacity)) return false;
+    const slot = this.#slot(written);
+    slot.fill(0).set(entry);
+    this.#map.persist(slot);
+    this.#move(WRITTEN, written + 1n);
+    return true;
+  }
+
+  /** The oldest entry, as the memory itself, until it's dropped; null: none. */
+  peek(): Uint8Array | null {
+    const read = Atomics.load(this.#words, READ);
+    // What is not durably written might never have been, after a crash.
+    return read === this.#durablePosition(WRITTEN) ? null : this.#slot(read);
+  }
+
+  /** Takes the oldest entry out. */
+  drop(): void {
+    if (this.peek() === null) return;
+    this.#move(READ, Atomics.load(this.#words, READ) + 1n);
+  }
+
+  [Symbol.dispose](): void {
+    this.#map.close();
+  }
+
+  #slot(position: bigint): Uint8Array {
+    const index = Number(position % BigInt(this.capacity));
+    const at = ENTRIES + index * this.entrySize;
+    return this.#map.bytes.subarray(at, at + this.entrySize);
+  }
+
+  /**
+   * The other process's position. That can be seen before it's durable, but
+   * nothing may be built on it before: so this one makes it durable as well.
+   */
+  #durablePosition(place: number): bigint {
+    const position = Atomics.load(this.#words, place);
+    if (this.#durable.get(place) !== position) {
+      this.#map.persist(this.#words.subarray(place, place + 1));
+      this.#durable.set(place, position);
+    }
+    return position;
+  }
+
+  #move(place: number, position: bigint): void {
+    Atomics.store(this.#words, place, position);
+    this.#map.persist(this.#words.subarray(place, place + 1));
+  }
+
+  /** Makes a ring buffer of blank memory, or makes sure that it's the same one. */
+  #claim(path: string): void {
+    const words = this.#words;
+    const size = SIGNATURE | BigInt(this.entrySize);
+    const blank = this.#map.bytes.subarray(0, BLANK).every((byte) => !byte);
+    if (!blank && words[ENTRY_SIZE]! >> 32n !== SIGNATURE >> 32n) {
+      throw new Error(`Cannot use ${path} as it is something else`);
+    }
+    // Of two processes that start at once, the first one's sizes hold.
+    Atomics.compareExchange(words, ENTRY_SIZE, 0n, size);
+    Atomics.compareExchange(words, CAPACITY, 0n, BigInt(this.capacity));
+    this.#map.persist(words);
+    const found = Number(words[ENTRY_SIZE]! & 0xffff_ffffn);
+    if (found !== this.entrySize) {
+      throw new Error(
+        `Cannot use ${path} as its entries have ${found} bytes: asked for ${this.entrySize}`,
+      );
+    }
+    if (Number(words[CAPACITY]) !== this.capacity) {
+      throw new Error(
+        `Cannot use ${path} as it was made for ${
+          words[CAPACITY]
+        } entries: now it is for ${this.capacity}`,
+      );
+    }
+  }
+}
