@@ -48,10 +48,22 @@ function open(): Library {
   return library ??= load();
 }
 
-/** A group of the library's functions, opened when first called for. */
+const groups = new Map<SymbolTable, Symbols<SymbolTable>>();
+
+/**
+ * A group of the library's functions, opened when first called for: once, for
+ * Deno compiles them each time.
+ */
 export function lazily<T extends SymbolTable>(table: T): () => Symbols<T> {
   let symbols: Symbols<T> | undefined;
-  return () => symbols ??= dlopen(open().path, table);
+  return () => symbols ??= openGroup(table);
+}
+
+function openGroup<T extends SymbolTable>(table: T): Symbols<T> {
+  const symbols = groups.get(table) as Symbols<T> | undefined ??
+    dlopen(open().path, table);
+  groups.set(table, symbols as unknown as Symbols<SymbolTable>);
+  return symbols;
 }
 
 const opened = (): Symbols<typeof librarySymbols> => open().symbols;
