@@ -191,6 +191,25 @@ Deno.test("a map that was noticed to be gone does not come back", () => {
   assertStrictEquals(reservation.findLast(), second);
 });
 
+Deno.test("a map of other native code is not one of ours that was closed", () => {
+  using all = setUp();
+  const { reservation, foreign, source } = all;
+  for (let round = 0; round < 10; round++) {
+    const own = reservation.map(source, { at: PAGE });
+    own.close();
+    // C gives it the address of the one that was just closed.
+    const pointer = foreign.map(reservation, PAGE, PAGE);
+    const map = reservation.findFirst()!;
+    assertNotStrictEquals(map, own);
+    assertEquals([map.closed, map.unsafeHandle], [false, pointer]);
+    assertThrows(() => map.close(), TypeError, "native code that made it");
+    foreign.delete(pointer);
+    const again = reservation.map(source, { at: PAGE });
+    assertStrictEquals(reservation.findFirst(), again);
+    again.close();
+  }
+});
+
 Deno.test("other native code may map and delete during a walk", () => {
   for (const reverse of [false, true]) {
     using all = setUp();

@@ -335,20 +335,35 @@ Deno.test("Pmem2VmReservation and its maps are closed at a using's end", () => {
 
 Deno.test("Pmem2VmReservation.close() gives its addresses back", () => {
   using source = Pmem2Source.anonymous(PAGE);
-  for (const size of [PAGE, 3 * MIB, 2 ** 31]) {
-    for (let round = 0; round < 3; round++) {
-      using reservation = new Pmem2VmReservation(size, { address: FAR * 2n });
-      const map = reservation.map(source, { at: size - PAGE });
-      if (round === 2) {
-        map.close();
-        // libpmem2 forgets a part of what it has taken.
-        reservation.extend(8 * MIB);
-        reservation.shrink(0, size - PAGE || MIB);
+  const address = FAR * 2n;
+  // Each makes libpmem2 forget another part of what it has taken.
+  const changes: ((reservation: Pmem2VmReservation) => void)[] = [
+    () => {},
+    (reservation) => reservation.extend(8 * MIB),
+    (reservation) => reservation.shrink(0, reservation.size - PAGE),
+    (reservation) => reservation.shrink(PAGE, reservation.size - PAGE),
+    (reservation) => {
+      reservation.extend(8 * MIB);
+      reservation.shrink(0, reservation.size - 3 * MIB);
+    },
+    (reservation) => {
+      reservation.shrink(0, PAGE);
+      reservation.extend(8 * MIB);
+      reservation.shrink(reservation.size - MIB, MIB);
+    },
+  ];
+  for (const size of [2 * PAGE, 3 * MIB, 4 * MIB, 2 ** 31]) {
+    for (const [i, change] of changes.entries()) {
+      {
+        using reservation = new Pmem2VmReservation(size, { address });
+        reservation.map(source).close();
+        change(reservation);
+        reservation.map(source);
       }
+      using foreign = new ForeignCode();
+      const all = size + 2 ** 31;
+      assert(foreign.take(address, all), `${size}, ${i}`);
+      foreign.release(address, all);
     }
-    using foreign = new ForeignCode();
-    const all = size + 2 ** 31;
-    assert(foreign.take(FAR * 2n, all), `${size}`);
-    foreign.release(FAR * 2n, all);
   }
 });
