@@ -1,8 +1,7 @@
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { libraryInfo } from "@pmem2/pmem2";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Log } from "../examples/log.ts";
+import { assertExampleFails, permissions, runExample } from "./example.ts";
 import { Scratch } from "./scratch.ts";
-import { runFile } from "./subprocess.ts";
 
 const SIZE = 8192;
 const encoder = new TextEncoder();
@@ -206,37 +205,29 @@ Deno.test("Log is closed by using, and says so afterwards", () => {
 
 Deno.test("log.ts runs its commands in sequence, with one library and no environment", async () => {
   using scratch = new Scratch();
-  const { path } = libraryInfo();
-  const library = path.startsWith("/")
-    ? path
-    : `/usr/lib/${Deno.build.arch}-linux-gnu/${path}`;
-  const flags = [
-    `--allow-ffi=${library}`,
-    `--allow-read=${scratch.directory}`,
-    `--allow-write=${scratch.directory}`,
-    "--allow-env=PMEM2_LIBRARY",
-  ];
-  const env = { PMEM2_LIBRARY: library };
-  const log = (...args: string[]) =>
-    runFile("examples/log.ts", { flags, env, args });
+  const options = permissions(scratch.directory, { ffi: "limited" });
+  const log = (...args: string[]) => runExample("log.ts", args, options);
   const file = scratch.path("log");
-
   const made = await log(
     `--size=${SIZE}`,
     file,
     ..."append one appendv 2 two three dump".split(" "),
   );
-  assertEquals([made.code, made.stderr], [0, ""]);
-  assertEquals(made.stdout, "one\ntwo\nthree\n");
+  assertEquals(made, "one\ntwo\nthree\n");
   const again = await log(file, "dump", "rewind", "append", "-x", "dump");
-  assertEquals(again.stdout, "one\ntwo\nthree\n-x\n");
+  assertEquals(again, "one\ntwo\nthree\n-x\n");
+  const reading = permissions(scratch.directory, {
+    ffi: "limited",
+    write: false,
+  });
+  assertEquals(await runExample("log.ts", [file, "dump"], reading), "-x\n");
 });
 
 Deno.test("log.ts ends with status 1 and a message when it can't go on", async () => {
   using scratch = new Scratch();
   const file = scratch.path("log");
   Log.open(file, { create: true, size: SIZE }).close();
-  const wrong = [
+  await assertExampleFails("log.ts", [
     [[], /^Usage: log\.ts/],
     [[file], /^Usage: log\.ts/],
     [[file, "append", "a", "append"], /DATA is missing\nUsage/],
@@ -246,13 +237,7 @@ Deno.test("log.ts ends with status 1 and a message when it can't go on", async (
     [[file, "append", "x".repeat(SIZE)], /Cannot append .* are free/],
     [[scratch.path("none"), "dump"], /No such file/],
     [[scratch.file("picture", 5000), "dump"], /is something else/],
-  ] as const;
-  for (const [args, message] of wrong) {
-    const { code, stdout, stderr } = await runFile("examples/log.ts", {
-      args: [...args],
-    });
-    assertEquals([code, stdout], [1, ""]);
-    assertMatch(stderr, message);
-    assertEquals(stderr.includes("    at "), false);
-  }
+  ]);
+  using log = Log.open(file);
+  assertEquals(texts(log), []);
 });

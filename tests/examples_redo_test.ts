@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { RedoList } from "../examples/redo.ts";
+import { assertExampleFails, permissions, runExample } from "./example.ts";
 import { Scratch } from "./scratch.ts";
-import { command, runFile } from "./subprocess.ts";
+import { command } from "./subprocess.ts";
 
 const SIZE = 65_536;
 const MARK = 8;
@@ -131,29 +132,22 @@ Deno.test("RedoList has whole changes only when its writer is killed", async () 
 Deno.test("redo.ts adds, prints, checks and dumps", async () => {
   using scratch = new Scratch();
   const pool = scratch.path("pool");
-  const redo = async (...args: string[]) => {
-    const { code, stdout, stderr } = await runFile("examples/redo.ts", {
-      flags: [
-        "--allow-ffi",
-        "--allow-env=PMEM2_LIBRARY",
-        `--allow-read=${scratch.directory}`,
-        ...args[0] === "add" ? [`--allow-write=${scratch.directory}`] : [],
-      ],
-      args,
-    });
-    assertEquals([code, stderr], [0, ""]);
-    return stdout;
-  };
-  assertEquals(await redo("add", pool, "5", "50", "1", "10"), "");
-  assertEquals(await redo("print", pool), "1 10\n5 50\n");
-  assertEquals(await redo("check", pool), "Sorted and whole: 2 nodes\n");
-  assertMatch(await redo("dump", pool), /^mark 0, count 2, head \d+\nlog: /);
+  const redo = (command: string, ...args: string[]) =>
+    runExample(
+      "redo.ts",
+      [command, pool, ...args],
+      permissions(scratch.directory, { ffi: "all", write: command === "add" }),
+    );
+  assertEquals(await redo("add", "5", "50", "1", "10"), "");
+  assertEquals(await redo("print"), "1 10\n5 50\n");
+  assertEquals(await redo("check"), "Sorted and whole: 2 nodes\n");
+  assertMatch(await redo("dump"), /^mark 0, count 2, head \d+\nlog: /);
 });
 
 Deno.test("redo.ts ends with status 1 and a message when it can't go on", async () => {
   using scratch = new Scratch();
   const pool = scratch.path("pool");
-  const wrong = [
+  await assertExampleFails("redo.ts", [
     [[], /^Usage: redo\.ts/],
     [["add", pool], /^Usage: redo\.ts/],
     [["add", pool, "1"], /VALUE is missing\nUsage/],
@@ -161,13 +155,5 @@ Deno.test("redo.ts ends with status 1 and a message when it can't go on", async 
     [["erase", pool], /^Usage: redo\.ts/],
     [["print", pool], /No such file/],
     [["print", scratch.file("picture", SIZE)], /something else/],
-  ] as const;
-  for (const [args, message] of wrong) {
-    const { code, stderr } = await runFile("examples/redo.ts", {
-      args: [...args],
-    });
-    assertEquals(code, 1);
-    assertMatch(stderr, message);
-    assertEquals(stderr.includes("    at "), false);
-  }
+  ]);
 });

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { libraryInfo } from "@pmem2/pmem2";
+import { assertExampleFails, permissions, runExample } from "./example.ts";
 import { Scratch } from "./scratch.ts";
 import { runFile } from "./subprocess.ts";
 
@@ -66,24 +66,14 @@ Deno.test("walk.ts skips empty files, says so, and changes none", async () => {
 Deno.test("walk.ts needs no environment and only one library", async () => {
   using scratch = new Scratch();
   const file = scratch.file("a", 5000);
-  // What is tested may lie elsewhere than what is found by its bare name.
-  const { path } = libraryInfo();
-  const library = path.startsWith("/")
-    ? path
-    : `/usr/lib/${Deno.build.arch}-linux-gnu/${path}`;
-  const writable = Deno.makeTempFileSync({ dir: scratch.directory });
-  const { code, stderr } = await runFile("examples/walk.ts", {
-    flags: [
-      `--allow-ffi=${library}`,
-      `--allow-read=${scratch.directory}`,
-      `--allow-write=${scratch.directory}`,
-      "--allow-env=PMEM2_LIBRARY",
-    ],
-    env: { TMPDIR: scratch.directory, PMEM2_LIBRARY: library },
-    args: [file, "--svg", writable],
-  });
-  assertEquals([code, stderr], [0, ""]);
-  assertStringIncludes(Deno.readTextFileSync(writable), "</svg>");
+  const svg = scratch.path("picture.svg");
+  const output = await runExample(
+    "walk.ts",
+    [file, "--svg", svg],
+    permissions(scratch.directory, { ffi: "limited" }),
+  );
+  assertStringIncludes(output, `Wrote ${svg}`);
+  assertStringIncludes(Deno.readTextFileSync(svg), "</svg>");
 });
 
 Deno.test("walk.ts does not overwrite a file that it maps", async () => {
@@ -100,18 +90,10 @@ Deno.test("walk.ts does not overwrite a file that it maps", async () => {
 
 Deno.test("walk.ts ends with status 1 and a message when it can't go on", async () => {
   using scratch = new Scratch();
-  const wrong = [
-    [[scratch.path("none")], "No such file"],
-    [[scratch.directory], "PMEM2_E_INVALID_FILE_TYPE"],
-    [[scratch.file("empty", 0)], "without any bytes"],
-    [["--unknown"], "Usage: walk.ts"],
-  ] as const;
-  for (const [args, message] of wrong) {
-    const { code, stderr } = await runFile("examples/walk.ts", {
-      args: [...args],
-    });
-    assertEquals(code, 1);
-    assertStringIncludes(stderr, message);
-    assertEquals(stderr.includes("    at "), false);
-  }
+  await assertExampleFails("walk.ts", [
+    [[scratch.path("none")], /No such file/],
+    [[scratch.directory], /PMEM2_E_INVALID_FILE_TYPE/],
+    [[scratch.file("empty", 0)], /without any bytes/],
+    [["--unknown"], /--unknown.*\nUsage: walk\.ts/],
+  ]);
 });

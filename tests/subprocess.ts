@@ -73,7 +73,9 @@ export async function runFile(
 /** The command that {@linkcode runFile} runs, to do otherwise with it. */
 export function command(
   file: string,
-  { flags = ["-A"], env = {}, args = [] }: RunOptions = {},
+  { flags = ["-A"], env = {}, args = [], stdin = "null" }: RunOptions & {
+    stdin?: "null" | "piped";
+  } = {},
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: [
@@ -88,7 +90,7 @@ export function command(
       ...args,
     ],
     env: { NO_COLOR: "1", ...env },
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   });
