@@ -157,7 +157,7 @@ function createIfMissing(
   { create, createNew, write, mode }: FileSettings,
 ): Deno.FsFile | undefined {
   try {
-    checkType(Deno.statSync(path));
+    checkType(path, Deno.statSync(path));
     return undefined;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -173,12 +173,12 @@ function createIfMissing(
 }
 
 /** Opening a FIFO would wait for its other end, so it's refused before. */
-function checkType(info: Deno.FileInfo): void {
+function checkType(path: string, info: Deno.FileInfo): void {
   if (info.isFile || info.isCharDevice) return;
   throw new Pmem2Error(
     PMEM2_E_INVALID_FILE_TYPE,
     "pmem2_source_from_fd",
-    `a source is a regular file or a device DAX: received ${nameType(info)}`,
+    `a source is a regular file or a device DAX: ${path} is ${nameType(info)}`,
   );
 }
 
