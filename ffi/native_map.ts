@@ -22,9 +22,10 @@ import {
 } from "./pointer.ts";
 import { stdinLock } from "./process_lock.ts";
 import type { NativeSource } from "./source.ts";
-import { mapSymbols } from "./symbols.ts";
+import { configSymbols, mapSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
+const seldom = lazily(configSymbols);
 
 /** What a reservation is to the maps in it. */
 export interface MapOwner {
@@ -189,7 +190,6 @@ function makeViews(address: bigint, size: number): Views {
 const PMEM2_PROT_EXEC = 2 ** 29;
 const PMEM2_PROT_READ = 2 ** 30;
 const PMEM2_PROT_WRITE = 2 ** 31;
-const PMEM2_SHARED = 0;
 const PMEM2_PRIVATE = 1;
 
 /**
@@ -230,15 +230,14 @@ function configure(
   settings: MapSettings,
   length: number,
 ): void {
-  const c = native();
   const { granularity, offset, shared, read, write, exec } = settings;
   check(
-    c.pmem2_config_set_required_store_granularity(config, granularity),
+    native().pmem2_config_set_required_store_granularity(config, granularity),
     "pmem2_config_set_required_store_granularity",
   );
   if (offset !== 0) {
     check(
-      c.pmem2_config_set_offset(config, BigInt(offset)),
+      seldom().pmem2_config_set_offset(config, BigInt(offset)),
       "pmem2_config_set_offset",
     );
   }
@@ -246,22 +245,26 @@ function configure(
   // anonymous source libpmem2 would map more than that.
   if (settings.length !== undefined || (source.anonymous && offset !== 0)) {
     check(
-      c.pmem2_config_set_length(config, BigInt(length)),
+      seldom().pmem2_config_set_length(config, BigInt(length)),
       "pmem2_config_set_length",
     );
   }
-  check(
-    c.pmem2_config_set_sharing(config, shared ? PMEM2_SHARED : PMEM2_PRIVATE),
-    "pmem2_config_set_sharing",
-  );
-  check(
-    c.pmem2_config_set_protection(
-      config,
-      (read ? PMEM2_PROT_READ : 0) + (write ? PMEM2_PROT_WRITE : 0) +
-        (exec ? PMEM2_PROT_EXEC : 0),
-    ),
-    "pmem2_config_set_protection",
-  );
+  if (!shared) {
+    check(
+      seldom().pmem2_config_set_sharing(config, PMEM2_PRIVATE),
+      "pmem2_config_set_sharing",
+    );
+  }
+  if (!read || !write || exec) {
+    check(
+      seldom().pmem2_config_set_protection(
+        config,
+        (read ? PMEM2_PROT_READ : 0) + (write ? PMEM2_PROT_WRITE : 0) +
+          (exec ? PMEM2_PROT_EXEC : 0),
+      ),
+      "pmem2_config_set_protection",
+    );
+  }
   // libpmem2 1.x takes one of the process's 1,024 pthread keys for every map
   // that has no data mover of its own, and misbehaves when there are no more.
   // This one is never used: only the *_async functions would.

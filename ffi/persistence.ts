@@ -14,9 +14,10 @@ import {
 import { CACHE_LINE } from "./granularity.ts";
 import { lazily, librarySymbols } from "./library.ts";
 import { type FunctionPointer, type MapPointer, toBigInt } from "./pointer.ts";
-import { memorySymbols, persistenceSymbols } from "./symbols.ts";
+import { copySymbols, memorySymbols, persistenceSymbols } from "./symbols.ts";
 
 const native = lazily(persistenceSymbols);
+const copies = lazily(copySymbols);
 const memory = lazily(memorySymbols);
 
 // PMEM2_F_MEM_*
@@ -76,7 +77,7 @@ export class Persistence {
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
-      librarySymbols().copy_in(address, data, size);
+      copies().copy_in(address, data, size);
       this.#finish(address, size, flags);
     } else {
       const { memmoveFn } = this.#functions(map);
@@ -96,7 +97,7 @@ export class Persistence {
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
-      librarySymbols().memmove(to, from, size);
+      copies().memmove(to, from, size);
       this.#finish(to, size, flags);
     } else {
       call4(this.#functions(map).memmoveFn, to, from, size, toBigInt(flags));
@@ -179,10 +180,10 @@ let stagingAddress = 0n;
 
 /** The address of an array, until this module's next call. */
 function addressOf(data: Uint8Array, length: number): bigint {
-  const { copy_in, copy_out } = librarySymbols();
+  const { copy_out } = librarySymbols();
   // memmove returns where it copies to, here nothing.
   if (length > MAY_MOVE) return copy_out(data, 0n, 0n);
   stagingAddress ||= copy_out(staging, 0n, 0n);
-  copy_in(stagingAddress, data, toBigInt(length));
+  copies().copy_in(stagingAddress, data, toBigInt(length));
   return stagingAddress;
 }

@@ -25,10 +25,10 @@ import {
   type SourcePointer,
 } from "./pointer.ts";
 import { stdinLock } from "./process_lock.ts";
-import { fileSymbols, mapSymbols, rasSymbols } from "./symbols.ts";
+import { mapSymbols, rasSymbols, sourceSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
-const descriptor = lazily(fileSymbols);
+const seldom = lazily(sourceSymbols);
 const ras = lazily(rasSymbols);
 
 /** Where C writes an int. */
@@ -68,7 +68,7 @@ export class NativeSource {
 
   static anonymous(size: number): NativeSource {
     clearMessage();
-    const result = native().pmem2_source_from_anon(cell, BigInt(size));
+    const result = seldom().pmem2_source_from_anon(cell, BigInt(size));
     check(result, "pmem2_source_from_anon");
     return new NativeSource(received(), null, true, null);
   }
@@ -89,7 +89,7 @@ export class NativeSource {
 
   get alignment(): number {
     clearMessage();
-    const result = native().pmem2_source_alignment(this.pointer, cell);
+    const result = seldom().pmem2_source_alignment(this.pointer, cell);
     check(result, "pmem2_source_alignment");
     return Number(received());
   }
@@ -347,7 +347,7 @@ export class Pmem2Source implements Disposable {
     );
     if (anonymous) return null;
     clearMessage();
-    const result = descriptor().pmem2_source_get_fd(pointer, int);
+    const result = seldom().pmem2_source_get_fd(pointer, int);
     check(result, "pmem2_source_get_fd");
     return int[0]!;
   }

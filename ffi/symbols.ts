@@ -88,17 +88,10 @@ export const librarySymbols = {
   // void *dlopen(const char *filename, int flags);
   dlopen: { parameters: [buffer, int], result: address },
   // void *memmove(void *dest, const void *src, size_t n);
-  memmove: { parameters: [address, address, size], result: address },
   /** From memory into an array. */
   copy_out: {
     name: "memmove",
     parameters: [buffer, address, size],
-    result: address,
-  },
-  /** From an array into memory. */
-  copy_in: {
-    name: "memmove",
-    parameters: [address, buffer, size],
     result: address,
   },
   // void *memset(void *s, int c, size_t n);
@@ -111,12 +104,8 @@ export const librarySymbols = {
 export const mapSymbols = {
   // int pmem2_source_from_fd(struct pmem2_source **src, int fd);
   pmem2_source_from_fd: { parameters: [out, int], result: int },
-  // int pmem2_source_from_anon(struct pmem2_source **src, size_t size);
-  pmem2_source_from_anon: { parameters: [out, size], result: int },
   // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
   pmem2_source_size: { parameters: [source, out], result: int },
-  // int pmem2_source_alignment(const struct pmem2_source *src, size_t *alignment);
-  pmem2_source_alignment: { parameters: [source, out], result: int },
   // int pmem2_source_delete(struct pmem2_source **src);
   pmem2_source_delete: { parameters: [out], result: int },
   // int pmem2_config_new(struct pmem2_config **cfg);
@@ -129,15 +118,6 @@ export const mapSymbols = {
     parameters: [config, unsigned],
     result: int,
   },
-  // int pmem2_config_set_offset(struct pmem2_config *cfg, size_t offset);
-  pmem2_config_set_offset: { parameters: [config, size], result: int },
-  // int pmem2_config_set_length(struct pmem2_config *cfg, size_t length);
-  pmem2_config_set_length: { parameters: [config, size], result: int },
-  // int pmem2_config_set_sharing(struct pmem2_config *cfg,
-  //     enum pmem2_sharing_type type);
-  pmem2_config_set_sharing: { parameters: [config, unsigned], result: int },
-  // int pmem2_config_set_protection(struct pmem2_config *cfg, unsigned prot);
-  pmem2_config_set_protection: { parameters: [config, unsigned], result: int },
   // int pmem2_map_new(struct pmem2_map **map_ptr,
   //     const struct pmem2_config *cfg, const struct pmem2_source *src);
   pmem2_map_new: { parameters: [out, config, source], result: int },
@@ -164,6 +144,19 @@ export const mapSymbols = {
   funlockfile: { parameters: [address], result: nothing },
 } as const satisfies SymbolTable;
 
+/** What a map takes unless it has the default for all of it. */
+export const configSymbols = {
+  // int pmem2_config_set_offset(struct pmem2_config *cfg, size_t offset);
+  pmem2_config_set_offset: { parameters: [config, size], result: int },
+  // int pmem2_config_set_length(struct pmem2_config *cfg, size_t length);
+  pmem2_config_set_length: { parameters: [config, size], result: int },
+  // int pmem2_config_set_sharing(struct pmem2_config *cfg,
+  //     enum pmem2_sharing_type type);
+  pmem2_config_set_sharing: { parameters: [config, unsigned], result: int },
+  // int pmem2_config_set_protection(struct pmem2_config *cfg, unsigned prot);
+  pmem2_config_set_protection: { parameters: [config, unsigned], result: int },
+} as const satisfies SymbolTable;
+
 /** The functions that make stores durable, and libc's way to call them. */
 export const persistenceSymbols = {
   // pmem2_persist_fn pmem2_get_persist_fn(struct pmem2_map *map);
@@ -176,6 +169,18 @@ export const persistenceSymbols = {
   //     size_t size, int (*compar)(const void *, const void *));
   bsearch: {
     parameters: [address, size, size, size, fn],
+    result: address,
+  },
+} as const satisfies SymbolTable;
+
+/** libc's copies into maps. */
+export const copySymbols = {
+  // void *memmove(void *dest, const void *src, size_t n);
+  memmove: { parameters: [address, address, size], result: address },
+  /** From an array into memory. */
+  copy_in: {
+    name: "memmove",
+    parameters: [address, buffer, size],
     result: address,
   },
 } as const satisfies SymbolTable;
@@ -308,10 +313,18 @@ export const pathSymbols = {
   getcwd: { parameters: [buffer, size], result: address },
 } as const satisfies SymbolTable;
 
-/** A source's descriptor, and growing the file behind it. */
-export const fileSymbols = {
+/** Sources that are no file, and what is seldom asked of one. */
+export const sourceSymbols = {
+  // int pmem2_source_from_anon(struct pmem2_source **src, size_t size);
+  pmem2_source_from_anon: { parameters: [out, size], result: int },
+  // int pmem2_source_alignment(const struct pmem2_source *src, size_t *alignment);
+  pmem2_source_alignment: { parameters: [source, out], result: int },
   // int pmem2_source_get_fd(const struct pmem2_source *src, int *fd);
   pmem2_source_get_fd: { parameters: [source, buffer], result: int },
+} as const satisfies SymbolTable;
+
+/** Growing a file. */
+export const fileSymbols = {
   // int posix_fallocate(int fd, off_t offset, off_t len);
   posix_fallocate: { parameters: [int, offset, offset], result: int },
 } as const satisfies SymbolTable;
