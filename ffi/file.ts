@@ -178,7 +178,9 @@ function checkType(path: string, info: Deno.FileInfo): void {
   throw new Pmem2Error(
     PMEM2_E_INVALID_FILE_TYPE,
     "pmem2_source_from_fd",
-    `a source is a regular file or a device DAX: ${path} is ${nameType(info)}`,
+    `a source is a regular file or a device DAX: received ${
+      nameType(info)
+    }, ${path}`,
   );
 }
 
