@@ -59,7 +59,7 @@ Deno.test("nothing native is left behind by what is closed or refused", async ()
     for (const [name, use] of Object.entries(uses)) {
       // Deno's own heap comes and goes; what is lost is lost each time.
       let least = Infinity;
-      for (let batch = 0; batch < 4; batch++) {
+      for (let batch = 0; batch < 8; batch++) {
         const before = inUse();
         for (let i = 0; i < 700; i++) use();
         least = Math.min(least, inUse() - before);
