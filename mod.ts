@@ -16,8 +16,8 @@
  *    **granularity**: nothing but a fence ("byte"), flushing cache lines
  *    ("cache-line"), or msync ("page"). `flush` and `drain` are its two halves.
  *
- * Only a store of up to eight aligned bytes is atomic. So data is persisted
- * first, and then the mark that says it's valid.
+ * Only a store of up to eight aligned bytes through a view is atomic: `write` is
+ * not. So data is persisted first, and then the mark that says it's valid.
  *
  * libpmem2 is opened at first use. That takes `--allow-ffi`; everything but
  * `bytes` and `buffer` runs with the path of the library alone, such as

@@ -489,6 +489,9 @@ export class Pmem2Map implements Disposable {
    * bytes may come from the map itself. C's `pmem2_get_memcpy_fn`, or
    * what has the same effect and is faster.
    *
+   * A copy is not atomic, not even of eight aligned bytes. What must change all at
+   * once is stored through a view, such as a `BigUint64Array` on `buffer`.
+   *
    * @param data The bytes.
    * @param offset Where to write, in bytes from the start of the map: 0 to its
    * size less the length.
@@ -518,8 +521,7 @@ export class Pmem2Map implements Disposable {
     const map = Pmem2Map.#writable(this, action);
     checkRange(action, offset, length, map.size, "map");
     if (length === 0) return;
-    const address = add(map.address, offset);
-    map.persistence.write(map.pointer, address, data, length, flags);
+    map.persistence.write(map, offset, data, length, flags);
   }
 
   /**
@@ -563,13 +565,7 @@ export class Pmem2Map implements Disposable {
     checkRange(action, target, length, map.size, "map", "target");
     checkRange(action, source, length, map.size, "map", "source");
     if (length === 0) return;
-    map.persistence.move(
-      map.pointer,
-      add(map.address, target),
-      add(map.address, source),
-      length,
-      flags,
-    );
+    map.persistence.move(map, target, source, length, flags);
   }
 
   /**
@@ -609,8 +605,7 @@ export class Pmem2Map implements Disposable {
     const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
     if (count === 0) return;
-    const address = add(map.address, start);
-    map.persistence.fill(map.pointer, address, value, count, flags);
+    map.persistence.fill(map, start, value, count, flags);
   }
 
   /**
