@@ -1,18 +1,9 @@
 import { type Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { Random } from "./random.ts";
 import { assertRefused } from "./refusal.ts";
 
 const PAGE = 4096;
-
-/** mulberry32: whole numbers below a limit, the same for the same seed. */
-function generator(seed: number): (limit: number) => number {
-  return (limit) => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % limit;
-  };
-}
 
 interface Entry {
   readonly map: Pmem2Map;
@@ -93,13 +84,13 @@ class Model {
 
 /** Does random things to a reservation and to the model, and compares. */
 class Trial {
-  readonly random: (limit: number) => number;
+  readonly random: Random;
   readonly reservation: Pmem2VmReservation;
   readonly model: Model;
 
   constructor(seed: number, address: bigint) {
-    this.random = generator(seed);
-    const size = (1 + this.random(40)) * PAGE;
+    this.random = new Random(seed);
+    const size = (1 + this.random.below(40)) * PAGE;
     this.reservation = new Pmem2VmReservation(size, { address });
     this.model = new Model(size);
   }
@@ -110,18 +101,19 @@ class Trial {
     const pages = model.size / PAGE;
     return Math.max(
       0,
-      random(pages + 2) * PAGE + [0, 0, 1, -1, 904][random(5)]!,
+      random.below(pages + 2) * PAGE + [0, 0, 1, -1, 904][random.below(5)]!,
     );
   }
 
   map(): void {
     const { random, reservation, model } = this;
     // A quarter of them end within a page.
-    const size = (1 + random(4)) * PAGE - (random(4) === 0 ? 3192 : 0);
+    const size = (1 + random.below(4)) * PAGE -
+      (random.below(4) === 0 ? 3192 : 0);
     using source = Pmem2Source.anonymous(size);
-    const at = random(3) === 0
+    const at = random.below(3) === 0
       ? undefined
-      : random(model.size / PAGE + 2) * PAGE;
+      : random.below(model.size / PAGE + 2) * PAGE;
     if (at === undefined) {
       const gap = model.gaps().find((gap) => gap.size >= size);
       if (gap === undefined) {
@@ -151,21 +143,21 @@ class Trial {
   close(): void {
     const { random, model } = this;
     if (model.entries.length === 0) return;
-    const [entry] = model.entries.splice(random(model.entries.length), 1);
+    const [entry] = model.entries.splice(random.below(model.entries.length), 1);
     entry!.map.close();
   }
 
   extend(): void {
     if (this.model.size > 100 * PAGE) return;
-    const size = this.random(5) * PAGE;
+    const size = this.random.below(5) * PAGE;
     this.reservation.extend(size);
     this.model.size += size;
   }
 
   shrink(): void {
     const { random, reservation, model } = this;
-    const size = random(4) * PAGE;
-    const offset = random(2) === 0 ? 0 : model.size - size;
+    const size = random.below(4) * PAGE;
+    const offset = random.below(2) === 0 ? 0 : model.size - size;
     const shrink = () => reservation.shrink(offset, size);
     if (offset < 0 || size > model.size) {
       assertThrows(shrink, RangeError);
@@ -197,7 +189,7 @@ class Trial {
     assertStrictEquals(reservation.findFirst(), entries.at(0)?.map ?? null);
     assertStrictEquals(reservation.findLast(), entries.at(-1)?.map ?? null);
     if (entries.length === 0) return;
-    const i = random(entries.length);
+    const i = random.below(entries.length);
     const { map, from } = entries[i]!;
     assertEquals(map.offset, from - model.start);
     assertStrictEquals(
@@ -214,7 +206,7 @@ class Trial {
     const { random, reservation, model } = this;
     assertEquals([...reservation.gaps()], model.gaps());
     const from = this.offset();
-    const to = random(3) === 0 ? undefined : this.offset();
+    const to = random.below(3) === 0 ? undefined : this.offset();
     const expected = model.window(from, to);
     same([...reservation], model.window(0, undefined));
     same([...reservation.maps({ from, to })], expected);
@@ -227,7 +219,7 @@ class Trial {
   /** Closes and makes maps during a walk, in either direction. */
   changingWalk(): void {
     const { random, reservation, model } = this;
-    const reverse = random(2) === 0;
+    const reverse = random.below(2) === 0;
     const sign = reverse ? -1 : 1;
     let position = -Infinity;
     const seen = new Set<Pmem2Map>();
@@ -244,9 +236,15 @@ class Trial {
       assertEquals(skipped.filter(({ map }) => !this.#new.has(map)), []);
       position = sign * entry!.from;
       this.#new.clear();
-      for (let changes = random(4); changes > 0; changes--) {
+      for (let changes = random.below(4); changes > 0; changes--) {
         const before = new Set(model.entries.map(({ map }) => map));
-        [this.map, this.close, this.close, this.extend, this.shrink][random(5)]!
+        [
+          this.map,
+          this.close,
+          this.close,
+          this.extend,
+          this.shrink,
+        ][random.below(5)]!
           .call(this);
         for (const { map } of model.entries) {
           if (!before.has(map)) this.#new.add(map);
@@ -273,7 +271,7 @@ class Trial {
       search,
       walk,
       changingWalk,
-    ][this.random(12)]!.call(this);
+    ][this.random.below(12)]!.call(this);
   }
 }
 
