@@ -1,0 +1,11 @@
+import { assertEquals } from "@std/assert";
+import { runFile } from "./subprocess.ts";
+
+Deno.test("nothing grows with maps and reservations that come and go", async () => {
+  const { code, signal, stdout, stderr } = await runFile("tests/soak.ts", {
+    args: ["2000", "2000"],
+    flags: ["-A", "--v8-flags=--expose-gc"],
+    deadline: 600_000,
+  });
+  assertEquals({ code, signal }, { code: 0, signal: null }, stdout + stderr);
+});
