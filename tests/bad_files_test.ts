@@ -1,0 +1,307 @@
+import {
+  Pmem2Error,
+  Pmem2Map,
+  Pmem2Source,
+  Pmem2VmReservation,
+} from "@pmem2/pmem2";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { descriptorsIn } from "./native_process.ts";
+import { assertRefused } from "./refusal.ts";
+import { Scratch } from "./scratch.ts";
+import { run } from "./subprocess.ts";
+import { testUnless } from "./test_unless.ts";
+
+const PAGE = 4096;
+const SMALL_DISK = 2 ** 20;
+
+/** A file system of 1 MiB. */
+class SmallDisk implements Disposable {
+  readonly #scratch = new Scratch();
+
+  constructor() {
+    const { directory } = this.#scratch;
+    const args = ["-t", "tmpfs", "-o", `size=${SMALL_DISK}`, "none", directory];
+    const { success, stderr } = new Deno.Command("mount", { args })
+      .outputSync();
+    if (success) return;
+    this.#scratch[Symbol.dispose]();
+    throw new Error(new TextDecoder().decode(stderr));
+  }
+
+  path(name: string): string {
+    return this.#scratch.path(name);
+  }
+
+  [Symbol.dispose](): void {
+    const { directory } = this.#scratch;
+    const { success } = new Deno.Command("umount", { args: [directory] })
+      .outputSync();
+    assert(success, "something on the small disk is still open");
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+function diskObstacle(): string | null {
+  try {
+    new SmallDisk()[Symbol.dispose]();
+    return null;
+  } catch {
+    return "mounting takes privileges";
+  }
+}
+
+testUnless(
+  diskObstacle(),
+  "a full disk is an error, and leaves no half-made file",
+  () => {
+    using disk = new SmallDisk();
+    const [old, made] = [disk.path("old"), disk.path("new")];
+    const content = new Uint8Array(5000).fill(7);
+    Deno.writeFileSync(old, content);
+    using reservation = new Pmem2VmReservation(4 * SMALL_DISK);
+    const openers: ((path: string, size: number) => unknown)[] = [
+      (path, size) => Pmem2Source.open(path, { create: true, size }),
+      (path, size) => Pmem2Map.open(path, { create: true, size }),
+      (path, size) => reservation.map(path, { create: true, size }),
+    ];
+    const refused = (path: string, size: number) => {
+      for (const open of openers) {
+        assertRefused(() => open(path, size), "ENOSPC", "posix_fallocate");
+      }
+    };
+    const untouched = () => {
+      assertThrows(() => Deno.statSync(made), Deno.errors.NotFound);
+      assertEquals(Deno.readFileSync(old), content);
+      assertEquals([...reservation.gaps()], [
+        { offset: 0, size: 4 * SMALL_DISK },
+      ]);
+      assertEquals(descriptorsIn(disk.path("").slice(0, -1)), []);
+    };
+    refused(made, 2 * SMALL_DISK);
+    refused(old, 2 * SMALL_DISK);
+    untouched();
+
+    // All but what there is, and then no block more.
+    const rest = SMALL_DISK - 2 * PAGE;
+    using map = Pmem2Map.open(disk.path("big"), { create: true, size: rest });
+    map.fill(1);
+    map.persist();
+    refused(made, PAGE);
+    refused(old, 4 * PAGE);
+    untouched();
+    const bytes = new Uint8Array(rest);
+    map.read(bytes);
+    assertEquals(bytes, new Uint8Array(rest).fill(1));
+    map.close();
+    Deno.removeSync(disk.path("big"));
+    Pmem2Source.open(made, { create: true, size: PAGE }).close();
+  },
+);
+
+Deno.test("a file that may not grow is an error, and as it was", async () => {
+  const { code, stderr } = await run(`
+    import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+    import { assertEquals, assertThrows } from "@std/assert";
+    import { limitFileSize } from "./tests/native_process.ts";
+    import { assertRefused } from "./tests/refusal.ts";
+    import { Scratch } from "./tests/scratch.ts";
+    using scratch = new Scratch();
+    const old = scratch.file("old", 5000);
+    const content = Deno.readFileSync(old);
+    limitFileSize(16384);
+    for (const open of [Pmem2Source.open, Pmem2Map.open]) {
+      for (const path of [old, scratch.path("new")]) {
+        const options = { create: true, size: 20_000 };
+        assertRefused(() => open(path, options), "EFBIG", "posix_fallocate");
+      }
+      assertEquals(Deno.readFileSync(old), content);
+      assertThrows(() => Deno.statSync(scratch.path("new")), Deno.errors.NotFound);
+    }
+    Pmem2Map.open(scratch.path("new"), { create: true, size: 16384 }).close();
+  `);
+  assertEquals(code, 0, stderr);
+});
+
+Deno.test("a file that is shorter than what is asked for is out of range", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("file", 5000);
+  const empty = scratch.file("empty", 0);
+  using source = Pmem2Source.open(path);
+  using reservation = new Pmem2VmReservation(8 * PAGE);
+  for (
+    const options of [
+      { offset: 2 * PAGE },
+      { offset: PAGE, length: PAGE },
+      { length: 2 * PAGE },
+      { offset: 5000 },
+    ]
+  ) {
+    assertThrows(() => Pmem2Map.open(path, options), RangeError);
+    assertThrows(() => Pmem2Map.from(source, options), RangeError);
+    assertThrows(() => reservation.map(path, options), RangeError);
+  }
+  for (const map of [Pmem2Map.open, reservation.map.bind(reservation)]) {
+    assertRefused(() => map(empty), "PMEM2_E_SOURCE_EMPTY");
+    assertThrows(() => map(empty, { offset: PAGE }), RangeError);
+    assertThrows(() => map(empty, { length: PAGE }), RangeError);
+  }
+  // It has become shorter since it was opened.
+  Deno.truncateSync(path, 100);
+  assertThrows(() => Pmem2Map.from(source, { offset: PAGE }), RangeError);
+  using rest = Pmem2Map.from(source);
+  assertEquals(rest.size, 100);
+});
+
+Deno.test("what is no file is refused, and nothing waits for it", () => {
+  using scratch = new Scratch();
+  using _listener = Deno.listen({
+    transport: "unix",
+    path: scratch.path("socket"),
+  });
+  using reservation = new Pmem2VmReservation(PAGE);
+  const open = [
+    Pmem2Source.open,
+    Pmem2Map.open,
+    (path: string) => reservation.map(path),
+    (path: string) => Pmem2Source.open(path, { write: false }),
+  ];
+  for (
+    const path of [
+      scratch.directory,
+      scratch.path("socket"),
+      "/dev/null",
+      "/dev/zero",
+    ]
+  ) {
+    for (const how of open) {
+      assertRefused(() => how(path), "PMEM2_E_INVALID_FILE_TYPE");
+    }
+  }
+});
+
+Deno.test("files of the kernel's own are refused without a crash", () => {
+  using reservation = new Pmem2VmReservation(PAGE);
+  for (
+    const path of [
+      "/proc/self/maps",
+      "/proc/self/mem",
+      "/proc/self/environ",
+      "/sys/kernel/vmcoreinfo",
+      "/sys/power/state",
+      "/proc/kmsg",
+      "/proc/kcore",
+    ]
+  ) {
+    for (
+      const how of [
+        () => Pmem2Map.open(path, { write: false, length: PAGE }),
+        () => Pmem2Map.open(path, { write: false }),
+        () => reservation.map(path, { write: false }),
+        () => reservation.map(path, { write: false, length: PAGE }),
+      ]
+    ) {
+      const error = assertThrows(how, Error);
+      // Not all of them are there, or may be opened, or have a size.
+      const refused = error instanceof Pmem2Error ||
+        error instanceof RangeError || error.name in Deno.errors;
+      assert(refused, `${path}: ${error}`);
+    }
+  }
+  assertEquals([...reservation.gaps()], [{ offset: 0, size: PAGE }]);
+});
+
+/** Not even the superuser may read this one. */
+const unreadable = Deno.uid() === 0 ? "/proc/sys/vm/compact_memory" : null;
+
+testUnless(
+  unreadable !== null && !exists(unreadable)
+    ? `there is no ${unreadable}`
+    : null,
+  "a file without permission throws Deno's error",
+  () => {
+    using scratch = new Scratch();
+    const path = unreadable ?? scratch.file("file", PAGE);
+    if (unreadable === null) Deno.chmodSync(path, 0o000);
+    for (const open of [Pmem2Source.open, Pmem2Map.open]) {
+      assertThrows(
+        () => open(path, { write: false }),
+        Deno.errors.PermissionDenied,
+      );
+    }
+  },
+);
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+Deno.test("a map outlives its file's name", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("file", 2 * PAGE);
+  const other = scratch.file("other", PAGE);
+  using source = Pmem2Source.open(path);
+  using map = Pmem2Map.from(source);
+  Deno.removeSync(path);
+  map.fill(1);
+  map.persist();
+  map.deepFlush();
+  Deno.symlinkSync(other, path);
+  map.fill(2);
+  map.persist();
+  assertEquals(source.size, 2 * PAGE);
+  using again = Pmem2Map.from(source, { offset: PAGE });
+  assertEquals(again.bytes[0], 2);
+  using linked = Pmem2Map.open(path);
+  assertEquals([linked.size, linked.bytes[250]], [PAGE, 250]);
+  // A link to nothing, with a file to be made where it leads.
+  Deno.removeSync(other);
+  assertThrows(() => Pmem2Map.open(path), Deno.errors.NotFound);
+  Pmem2Map.open(path, { create: true, size: PAGE }).close();
+  assertEquals(Deno.statSync(other).size, PAGE);
+});
+
+Deno.test("names of all kinds are opened, or refused as Deno refuses them", () => {
+  using scratch = new Scratch();
+  for (
+    const name of [
+      "new\nline",
+      "tab\tand space ",
+      "-",
+      "%41",
+      "ünïcödé 文件 😀",
+      "\x1b[31mred",
+      "x".repeat(255),
+    ]
+  ) {
+    using map = Pmem2Map.open(scratch.path(name), { create: true, size: PAGE });
+    assertEquals(map.path, scratch.path(name));
+    map.fill(1);
+    map.persist();
+    assert(!Deno.inspect(map).includes("\x1b"));
+    assertEquals(Deno.readFileSync(scratch.path(name))[0], 1);
+  }
+  for (
+    const name of [
+      "a\0b",
+      "x".repeat(256),
+      "x/".repeat(5000),
+      "",
+      "file/",
+      "none/at/all",
+    ]
+  ) {
+    const path = name === "" ? "" : scratch.path(name);
+    const theirs = assertThrows(() => Deno.statSync(path), Error);
+    const ours = assertThrows(() => Pmem2Map.open(path), Error);
+    assertEquals(ours.name, theirs.name, ours.message);
+    assertThrows(
+      () => Pmem2Map.open(path, { create: true, size: PAGE }),
+      Error,
+    );
+  }
+});
