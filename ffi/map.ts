@@ -924,14 +924,17 @@ function isnt(action: string, what: string): TypeError {
 
 const NUMBERS_ONLY = true;
 
-/** Where a range or a view starts, in the map. */
+/**
+ * Where a range or a view starts, in the map. Whether a number lies in it,
+ * {@linkcode countOf} checks, which comes next: once for both.
+ */
 function startOf(
   action: string,
   map: NativeMap,
   offset: unknown,
   numbersOnly = false,
 ): number {
-  return isRange(offset, 0, map.size)
+  return typeof offset === "number"
     ? offset
     : otherStart(action, map, offset, numbersOnly);
 }
@@ -943,10 +946,7 @@ function otherStart(
   numbersOnly: boolean,
 ): number {
   if (offset === undefined) return 0;
-  if (typeof offset === "number" || numbersOnly) {
-    checkRange(action, offset, 0, map.size, "map");
-    return offset;
-  }
+  if (numbersOnly) throw wrongType(action, "offset", "a number", offset);
   if (!isArrayBufferView(offset)) {
     throw wrongType(
       action,
@@ -972,8 +972,8 @@ function countOf(
   length: unknown,
   view?: unknown,
 ): number {
-  return isRange(length, start, map.size) && typeof view !== "object"
-    ? length
+  return isRange(start, length, map.size) && typeof view !== "object"
+    ? length as number
     : otherCount(action, map, start, length, view);
 }
 
@@ -987,7 +987,7 @@ function otherCount(
   if (typeof view === "object" && view !== null) {
     return viewGetters(view as ArrayBufferView).byteLength(view);
   }
-  if (length === undefined) return map.size - start;
-  checkRange(action, start, length, map.size, "map");
-  return length as number;
+  const toEnd = length === undefined;
+  checkRange(action, start, toEnd ? 0 : length, map.size, "map");
+  return toEnd ? map.size - start : length as number;
 }

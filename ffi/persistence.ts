@@ -13,7 +13,12 @@ import {
 } from "./function_pointer.ts";
 import { CACHE_LINE } from "./granularity.ts";
 import { lazily, librarySymbols } from "./library.ts";
-import { type FunctionPointer, type MapPointer, toBigInt } from "./pointer.ts";
+import {
+  add,
+  type FunctionPointer,
+  type MapPointer,
+  toBigInt,
+} from "./pointer.ts";
 import { copySymbols, memorySymbols, persistenceSymbols } from "./symbols.ts";
 
 const native = lazily(persistenceSymbols);
@@ -63,17 +68,20 @@ export class Persistence {
     call2(this.#drainFn, 0n, 0n);
   }
 
+  // Numbers are handed on as they are: a bigint would have to be allocated.
+
   /**
-   * Copies an array of `length` bytes to `address`, which it may overlap: over
+   * Copies an array of `length` bytes to an offset, where it may lie itself: over
    * memmove_fn, then, which is libpmem2's memcpy_fn, too.
    */
   write(
-    map: MapPointer,
-    address: bigint,
+    map: Memory,
+    offset: number,
     data: Uint8Array,
     length: number,
     flags: number,
   ): void {
+    const address = add(map.address, offset);
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
@@ -88,12 +96,14 @@ export class Persistence {
 
   /** Copies within memory, also where the ranges overlap, over memmove_fn. */
   move(
-    map: MapPointer,
-    to: bigint,
-    from: bigint,
+    map: Memory,
+    target: number,
+    source: number,
     length: number,
     flags: number,
   ): void {
+    const to = add(map.address, target);
+    const from = add(map.address, source);
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
@@ -106,12 +116,13 @@ export class Persistence {
 
   /** Sets memory to a byte, over memset_fn. */
   fill(
-    map: MapPointer,
-    address: bigint,
+    map: Memory,
+    offset: number,
     value: number,
     length: number,
     flags: number,
   ): void {
+    const address = add(map.address, offset);
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
@@ -143,12 +154,18 @@ export class Persistence {
     else this.persist(address, size);
   }
 
-  #functions(map: MapPointer): MemoryFunctions {
+  #functions({ pointer }: Memory): MemoryFunctions {
     return this.#memory ??= {
-      memmoveFn: memory().pmem2_get_memmove_fn(map),
-      memsetFn: memory().pmem2_get_memset_fn(map),
+      memmoveFn: memory().pmem2_get_memmove_fn(pointer),
+      memsetFn: memory().pmem2_get_memset_fn(pointer),
     };
   }
+}
+
+/** A map, as far as its memory goes. */
+interface Memory {
+  readonly pointer: MapPointer;
+  readonly address: bigint;
 }
 
 interface MemoryFunctions {
