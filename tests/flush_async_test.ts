@@ -376,7 +376,7 @@ testUnless(
     const ended = await run(
       `
       import { Pmem2Map } from "@pmem2/pmem2";
-      import { assert, assertEquals, assertThrows } from "@std/assert";
+      import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
       import { Recorder } from "./tests/recorder.ts";
 
       const recorder = new Recorder();
@@ -397,6 +397,12 @@ testUnless(
       map.write(Uint8Array.of(1), 0, { flush: false });
       assertEquals(map.bytes[0], 1);
       assertThrows(() => map.close(), TypeError, "pending");
+      // Others that are done do not hide it.
+      assertEquals(map.granularity, "cache-line");
+      await map.deepFlushAsync(0, 10);
+      await assertRejects(() => map.persistAsync(-1), RangeError);
+      assertEquals(recorder.held, 1);
+      assertThrows(() => map.close(), TypeError, "pending");
       recorder.hold = false;
       await promise;
       assertEquals(
@@ -407,7 +413,10 @@ testUnless(
       console.log("checked");
       `,
       {
-        env: { PMEM2_LIBRARY: compileRecorder(scratch.directory) },
+        env: {
+          PMEM2_LIBRARY: compileRecorder(scratch.directory),
+          PMEM2_FORCE_GRANULARITY: "CACHE_LINE",
+        },
         args: [scratch.path("file")],
       },
     );

@@ -54,8 +54,6 @@ export function compileRecorder(directory: string): string {
     args: [
       "-shared",
       "-fPIC",
-      "-Wall",
-      "-Werror",
       `-DREAL_LIBRARY="${real}"`,
       "-o",
       path,

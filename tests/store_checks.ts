@@ -189,6 +189,21 @@ function hintsOf({ temporal, writeCombining }: StoreOptions): number {
     (writeCombining === undefined ? 0 : writeCombining ? MEM.WC : MEM.WB);
 }
 
+/** Each way to flush calls the function that it is named after, once. */
+function checkFlushes(map: Pmem2Map, recorder: Recorder): void {
+  const [address, length] = [map.address + 70n, 5000];
+  const none = { address: 0n, length: 0, flags: 0 };
+  recorder.take();
+  map.persist(70, 5000);
+  map.flush(70, 5000);
+  map.drain();
+  assertEquals(recorder.take(), [
+    { name: "persist", address, length, flags: 0 },
+    { name: "flush", address, length, flags: 0 },
+    { name: "drain", ...none },
+  ], map.granularity);
+}
+
 const isCopy = ({ name }: RecordedCall) => name.startsWith("mem");
 
 /**
@@ -211,6 +226,7 @@ export function checkCalls(directory: string, libffi: boolean): void {
       createNew: true,
       size: 65_536,
     });
+    checkFlushes(map, recorder);
     for (const { name, run } of stores) {
       for (const options of combinations) {
         for (const [offset, length] of [[5, 3], [70, 200], [4097, 20_000]]) {
