@@ -49,7 +49,7 @@ export class ForeignCode implements Disposable {
     reservation: Pmem2VmReservation,
     at: number,
     size: number,
-    { write = true }: { write?: boolean } = {},
+    { read = true, write = true }: { read?: boolean; write?: boolean } = {},
   ): bigint {
     const c = this.#library.symbols;
     const [source, config, map] = [cell(), cell(), cell()];
@@ -64,7 +64,7 @@ export class ForeignCode implements Disposable {
       () =>
         c.pmem2_config_set_protection(
           config[0]!,
-          PROT_READ + (write ? PROT_WRITE : 0),
+          (read ? PROT_READ : 0) + (write ? PROT_WRITE : 0),
         ),
       () =>
         c.pmem2_config_set_vm_reservation(

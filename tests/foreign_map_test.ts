@@ -191,6 +191,24 @@ Deno.test("a map that was noticed to be gone does not come back", () => {
   assertStrictEquals(reservation.findLast(), second);
 });
 
+Deno.test("a map of other native code has the protection that it was given", () => {
+  using all = setUp();
+  const { reservation, foreign } = all;
+  const bytes = new Uint8Array(1);
+  for (const read of [true, false]) {
+    for (const write of [true, false]) {
+      const pointer = foreign.map(reservation, PAGE, PAGE, { read, write });
+      const map = reservation.findFirst()!;
+      assertEquals(map.writable, write);
+      if (read) map.read(bytes);
+      else assertThrows(() => map.read(bytes), TypeError, "not readable");
+      if (write) map.write(bytes);
+      else assertThrows(() => map.write(bytes), TypeError, "not writable");
+      foreign.delete(pointer);
+    }
+  }
+});
+
 Deno.test("a map of other native code is not one of ours that was closed", () => {
   using all = setUp();
   const { reservation, foreign, source } = all;
