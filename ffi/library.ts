@@ -8,7 +8,7 @@ import { cString, locateCell } from "./pointer.ts";
 import { librarySymbols, type Symbols, type SymbolTable } from "./symbols.ts";
 
 /** The oldest Deno on which the test suite passes. */
-export const minimumDenoVersion = "2.9.6";
+export const minimumDenoVersion = "2.8.0";
 
 const soname = "libpmem2.so.1";
 
