@@ -70,10 +70,7 @@ export class Persistence {
 
   // Numbers are handed on as they are: a bigint would have to be allocated.
 
-  /**
-   * Copies an array of `length` bytes to an offset, where it may lie itself: over
-   * memmove_fn, then, which is libpmem2's memcpy_fn, too.
-   */
+  /** Copies an array of `length` bytes, maybe the map's own, over memcpy_fn. */
   write(
     map: Memory,
     offset: number,
@@ -88,9 +85,13 @@ export class Persistence {
       copies().copy_in(address, data, size);
       this.#finish(address, size, flags);
     } else {
-      const { memmoveFn } = this.#functions(map);
+      const { memcpyFn, memmoveFn } = this.#functions(map);
+      copied = data;
       const from = addressOf(data, length);
-      call4(memmoveFn, address, from, size, toBigInt(flags));
+      const apart = from + size <= address || address + size <= from;
+      const copyFn = apart ? memcpyFn : memmoveFn;
+      call4(copyFn, address, from, size, toBigInt(flags));
+      copied = null;
     }
   }
 
@@ -156,11 +157,15 @@ export class Persistence {
 
   #functions({ pointer }: Memory): MemoryFunctions {
     return this.#memory ??= {
+      memcpyFn: memory().pmem2_get_memcpy_fn(pointer),
       memmoveFn: memory().pmem2_get_memmove_fn(pointer),
       memsetFn: memory().pmem2_get_memset_fn(pointer),
     };
   }
 }
+
+/** Kept from the garbage collector, which can't see that its address is in use. */
+let copied: Uint8Array | null = null;
 
 /** A map, as far as its memory goes. */
 interface Memory {
@@ -169,6 +174,7 @@ interface Memory {
 }
 
 interface MemoryFunctions {
+  readonly memcpyFn: FunctionPointer;
   readonly memmoveFn: FunctionPointer;
   readonly memsetFn: FunctionPointer;
 }

@@ -187,6 +187,8 @@ export const copySymbols = {
 
 /** The memory operations. */
 export const memorySymbols = {
+  // pmem2_memcpy_fn pmem2_get_memcpy_fn(struct pmem2_map *map);
+  pmem2_get_memcpy_fn: { parameters: [map], result: fn },
   // pmem2_memmove_fn pmem2_get_memmove_fn(struct pmem2_map *map);
   pmem2_get_memmove_fn: { parameters: [map], result: fn },
   // pmem2_memset_fn pmem2_get_memset_fn(struct pmem2_map *map);
@@ -378,12 +380,8 @@ export const existingSymbols = {
   pthread_key_delete: { parameters: [unsigned], result: int },
 } as const satisfies SymbolTable;
 
-/** What every version exports and nothing here calls. */
+/** What every version exports and nothing here calls: its text is in every error. */
 export const unusedSymbols = {
-  // pmem2_memcpy_fn pmem2_get_memcpy_fn(struct pmem2_map *map);
-  // libpmem2's memcpy_fn is its memmove_fn.
-  pmem2_get_memcpy_fn: { parameters: [map], result: fn },
-  // Its text is in every error already.
   // void pmem2_perror(const char *format, ...);
   pmem2_perror: { parameters: [buffer], result: nothing },
 } as const satisfies SymbolTable;

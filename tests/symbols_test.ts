@@ -1,10 +1,7 @@
-import { Pmem2Map } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals } from "@std/assert";
 import * as tables from "../ffi/symbols.ts";
 import { exportedFunctions } from "./elf.ts";
 import { libraryFile } from "./library_file.ts";
-import { granularities } from "./store_checks.ts";
 import { testUnless } from "./test_unless.ts";
 
 const { libffiSymbols, ...pmem2Tables } = tables;
@@ -80,23 +77,6 @@ Deno.test("no nonblocking function is optional", () => {
     for (const [key, symbol] of Object.entries(symbols as tables.SymbolTable)) {
       assert(!(symbol.nonblocking && symbol.optional), `${table}.${key}`);
     }
-  }
-});
-
-// The module takes memmove_fn for both, since an array may be a view of the map.
-Deno.test("libpmem2's memcpy_fn is its memmove_fn, at each granularity", () => {
-  const { symbols } = Deno.dlopen(libraryFile(), {
-    pmem2_get_memcpy_fn: { parameters: ["u64"], result: "u64" },
-    pmem2_get_memmove_fn: { parameters: ["u64"], result: "u64" },
-  });
-  for (const granularity of granularities) {
-    using pmem = emulatePmem(granularity);
-    using map = Pmem2Map.open(pmem.path("file"), { create: true, size: 4096 });
-    assertEquals(map.granularity, granularity);
-    assertEquals(
-      symbols.pmem2_get_memcpy_fn(map.unsafeHandle),
-      symbols.pmem2_get_memmove_fn(map.unsafeHandle),
-    );
   }
 });
 
