@@ -266,9 +266,9 @@ Deno.test("drawReservation() ends the bar somewhere if the columns don't", () =>
 Deno.test("drawReservation() colours only what colors allows", () => {
   // deno-lint-ignore no-control-regex
   const escapes = /\x1b\[(?:36|39|2|22)m/g;
-  for (const  of of[THREE_MAPS, manyMaps(10), manyMaps(500)]) {
-    const plain = drawReservation(of, PLAIN);
-    const colored = drawReservation(of, { ...PLAIN, colors: true });
+  for (const layout of [THREE_MAPS, manyMaps(10), manyMaps(500)]) {
+    const plain = drawReservation(layout, PLAIN);
+    const colored = drawReservation(layout, { ...PLAIN, colors: true });
     assert(!plain.includes("\x1b"));
     assert(colored.includes("\x1b[36m█"));
     assertEquals(colored.replace(escapes, ""), plain);
