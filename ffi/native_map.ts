@@ -70,17 +70,11 @@ export function foreignTraits(pointer: MapPointer): MapTraits {
 
 /** What a map is natively. */
 export class NativeMap {
+  // What a walk looks at comes first, side by side in memory.
   readonly pointer: MapPointer;
-  readonly address: bigint;
-  readonly size: number;
-  readonly granularity: number;
-  readonly traits: MapTraits;
-  readonly owner: MapOwner | null;
+  closed = false;
   /** Made by other native code, which alone may delete it. */
   readonly borrowed: boolean;
-  closed = false;
-  /** Flushes under way on other threads. */
-  pending = 0;
   /**
    * The map that came next at the last look, null if there was none: a guess,
    * to be checked.
@@ -89,6 +83,13 @@ export class NativeMap {
   previous: NativeMap | null | undefined;
   /** The one `Pmem2Map` that stands for this map, once somebody asked for it. */
   wrapper: object | null = null;
+  readonly address: bigint;
+  readonly size: number;
+  readonly granularity: number;
+  readonly traits: MapTraits;
+  readonly owner: MapOwner | null;
+  /** Flushes under way on other threads. */
+  pending = 0;
   #persistence: Persistence | null = null;
   #views: Views | null = null;
 

@@ -118,19 +118,18 @@ export class NativeVmReservation implements MapOwner {
 
   /** The earliest map that intersects the range, which lies in the reservation. */
   find(address: bigint, size: bigint): NativeMap | null {
-    return this.#find(BigInt.asUintN(64, address - this.address), size);
+    return this.findAt(Number(address - this.address), Number(size));
   }
 
   /** The same for a range that starts at an offset. */
   findAt(offset: number, size: number): NativeMap | null {
-    return this.#find(toBigInt(offset), toBigInt(size));
-  }
-
-  #find(offset: bigint, size: bigint): NativeMap | null {
-    return this.#found(
-      native().pmem2_vm_reservation_map_find(this.pointer, offset, size, cell),
-      "pmem2_vm_reservation_map_find",
+    const result = native().pmem2_vm_reservation_map_find(
+      this.pointer,
+      toBigInt(offset),
+      toBigInt(size),
+      cell,
     );
+    return this.#found(result, "pmem2_vm_reservation_map_find");
   }
 
   findFirst(): NativeMap | null {

@@ -60,7 +60,11 @@ export abstract class Walk {
   /** The next map, or null for good. */
   step(): NativeMap | null {
     if (this.#done) return null;
-    const map = this.reservation.closed ? null : this.#advance();
+    const current = this.#current;
+    // A step is short enough for V8 to make it a part of the caller's loop.
+    const map = current === null || current.closed || current.borrowed
+      ? this.#startOver()
+      : this.next(current);
     if (map === null || !this.covers(map)) {
       this.#done = true;
       return null;
@@ -68,7 +72,8 @@ export abstract class Walk {
     return this.#current = map;
   }
 
-  #advance(): NativeMap | null {
+  #startOver(): NativeMap | null {
+    if (this.reservation.closed) return null;
     const current = this.#current;
     if (current === null) return this.first();
     return current.live ? this.next(current) : this.resume(current);
