@@ -1,0 +1,295 @@
+/*
+ * What a C program with libpmem2 takes: runs the commands that it reads, one a
+ * line, and answers each with nanoseconds, for all of its operations together.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <libpmem2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Only in 1.x, and then not in every header. */
+struct vdm;
+extern int pmem2_config_set_vdm(struct pmem2_config *config, struct vdm *vdm)
+	__attribute__((weak));
+
+#define PAGE 4096
+#define MAX_WORDS 4
+
+static struct pmem2_vm_reservation *rsv;
+static struct pmem2_map **maps;
+static size_t nmaps;
+static struct pmem2_map *file_map;
+static size_t appended;
+static char data[1 << 20];
+
+static void check(int result, const char *call)
+{
+	if (result == 0)
+		return;
+	fprintf(stderr, "%s: %d %s\n", call, result, pmem2_errormsg());
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+static uint64_t state = 88172645463325252ULL;
+
+static uint64_t next_random(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static struct pmem2_config *new_config(void)
+{
+	struct pmem2_config *config;
+	check(pmem2_config_new(&config), "config_new");
+	check(pmem2_config_set_required_store_granularity(config,
+		PMEM2_GRANULARITY_PAGE), "granularity");
+	/* Else each map takes one of the process's 1,024 pthread keys. */
+	if (pmem2_config_set_vdm)
+		check(pmem2_config_set_vdm(config, (struct vdm *)config), "vdm");
+	return config;
+}
+
+static void release(void)
+{
+	for (size_t i = 0; i < nmaps; i++)
+		check(pmem2_map_delete(&maps[i]), "map_delete");
+	if (rsv)
+		check(pmem2_vm_reservation_delete(&rsv), "reservation_delete");
+	free(maps);
+	maps = NULL;
+	nmaps = 0;
+}
+
+/* A page in each place; a config for each map, as they differ in their place. */
+static double reserve(size_t count)
+{
+	release();
+	check(pmem2_vm_reservation_new(&rsv, NULL, count * PAGE), "reservation");
+	maps = malloc(count * sizeof(*maps));
+	struct pmem2_source *source;
+	check(pmem2_source_from_anon(&source, PAGE), "source");
+	double start = now();
+	for (; nmaps < count; nmaps++) {
+		struct pmem2_config *config = new_config();
+		check(pmem2_config_set_vm_reservation(config, rsv,
+			nmaps * PAGE), "set_vm_reservation");
+		check(pmem2_map_new(&maps[nmaps], config, source), "map_new");
+		pmem2_config_delete(&config);
+	}
+	double end = now();
+	pmem2_source_delete(&source);
+	return end - start;
+}
+
+static double walk(size_t times)
+{
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		size_t seen = 0;
+		struct pmem2_map *map;
+		int result = pmem2_vm_reservation_map_find_first(rsv, &map);
+		while (result == 0) {
+			seen++;
+			result = pmem2_vm_reservation_map_find_next(rsv, map,
+				&map);
+		}
+		if (seen != nmaps)
+			exit(2);
+	}
+	return now() - start;
+}
+
+static double find(size_t times)
+{
+	size_t *offsets = malloc(times * sizeof(*offsets));
+	for (size_t i = 0; i < times; i++)
+		offsets[i] = next_random() % (nmaps * PAGE);
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		struct pmem2_map *map;
+		check(pmem2_vm_reservation_map_find(rsv, offsets[i], 1, &map),
+			"find");
+	}
+	double end = now();
+	free(offsets);
+	return end - start;
+}
+
+static double find_next(size_t times)
+{
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		struct pmem2_map *map;
+		check(pmem2_vm_reservation_map_find_next(rsv,
+			maps[i % (nmaps - 1)], &map), "find_next");
+	}
+	return now() - start;
+}
+
+static struct pmem2_map *map_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct pmem2_source *source;
+	check(pmem2_source_from_fd(&source, fd), path);
+	struct pmem2_config *config = new_config();
+	struct pmem2_map *map;
+	check(pmem2_map_new(&map, config, source), "map_new");
+	pmem2_config_delete(&config);
+	pmem2_source_delete(&source);
+	close(fd);
+	return map;
+}
+
+static void map(const char *path)
+{
+	if (file_map)
+		check(pmem2_map_delete(&file_map), "map_delete");
+	file_map = map_file(path);
+	appended = 0;
+}
+
+static double persist(size_t times, size_t length)
+{
+	char *base = pmem2_map_get_address(file_map);
+	size_t size = pmem2_map_get_size(file_map);
+	pmem2_persist_fn persist = pmem2_get_persist_fn(file_map);
+	size_t offset = 0;
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		persist(base + offset, length);
+		offset += length;
+		if (offset + length > size)
+			offset = 0;
+	}
+	return now() - start;
+}
+
+static double write_data(size_t times, size_t length)
+{
+	char *base = pmem2_map_get_address(file_map);
+	size_t size = pmem2_map_get_size(file_map);
+	pmem2_memcpy_fn copy = pmem2_get_memcpy_fn(file_map);
+	size_t offset = 0;
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		copy(base + offset, data, length, 0);
+		offset += length;
+		if (offset + length > size)
+			offset = 0;
+	}
+	return now() - start;
+}
+
+static double fill(size_t times, size_t length)
+{
+	char *base = pmem2_map_get_address(file_map);
+	pmem2_memset_fn set = pmem2_get_memset_fn(file_map);
+	double start = now();
+	for (size_t i = 0; i < times; i++)
+		set(base, (int)(i & 0xff), length, 0);
+	return now() - start;
+}
+
+static double move(size_t times, size_t length)
+{
+	char *base = pmem2_map_get_address(file_map);
+	pmem2_memmove_fn move = pmem2_get_memmove_fn(file_map);
+	double start = now();
+	for (size_t i = 0; i < times; i++)
+		move(base + (i & 1 ? 0 : 64), base + (i & 1 ? 64 : 0), length, 0);
+	return now() - start;
+}
+
+static double open_store_close(size_t times, const char *path)
+{
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		struct pmem2_map *map = map_file(path);
+		pmem2_get_memcpy_fn(map)(pmem2_map_get_address(map), data, 64, 0);
+		check(pmem2_map_delete(&map), "map_delete");
+	}
+	return now() - start;
+}
+
+/* Goes on where the last one ended, and from the start at the file's end. */
+static double append(size_t times, size_t length)
+{
+	char *base = pmem2_map_get_address(file_map);
+	size_t size = pmem2_map_get_size(file_map);
+	pmem2_memcpy_fn copy = pmem2_get_memcpy_fn(file_map);
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		copy(base + appended, data, length, 0);
+		appended += length;
+		if (appended + length > size)
+			appended = 0;
+	}
+	return now() - start;
+}
+
+static double run(char **word)
+{
+	const char *command = word[0];
+	size_t count = word[1] ? strtoul(word[1], NULL, 10) : 0;
+	size_t length = word[2] ? strtoul(word[2], NULL, 10) : 0;
+
+	if (strcmp(command, "granularity") == 0)
+		setenv("PMEM2_FORCE_GRANULARITY", word[1], 1);
+	else if (strcmp(command, "map") == 0)
+		map(word[1]);
+	else if (strcmp(command, "release") == 0)
+		release();
+	else if (strcmp(command, "reserve") == 0)
+		return reserve(count);
+	else if (strcmp(command, "walk") == 0)
+		return walk(count);
+	else if (strcmp(command, "find") == 0)
+		return find(count);
+	else if (strcmp(command, "find_next") == 0)
+		return find_next(count);
+	else if (strcmp(command, "persist") == 0)
+		return persist(count, length);
+	else if (strcmp(command, "write") == 0)
+		return write_data(count, length);
+	else if (strcmp(command, "fill") == 0)
+		return fill(count, length);
+	else if (strcmp(command, "move") == 0)
+		return move(count, length);
+	else if (strcmp(command, "append") == 0)
+		return append(count, length);
+	else if (strcmp(command, "open") == 0)
+		return open_store_close(count, word[2]);
+	else
+		exit(3);
+	return 0;
+}
+
+int main(void)
+{
+	char line[PAGE];
+	memset(data, 0x5a, sizeof(data));
+	while (fgets(line, sizeof(line), stdin)) {
+		char *word[MAX_WORDS] = {NULL};
+		char *rest = line;
+		for (int i = 0; i < MAX_WORDS; i++)
+			word[i] = strtok_r(rest, " \n", &rest);
+		printf("%.0f\n", run(word));
+		fflush(stdout);
+	}
+	return 0;
+}

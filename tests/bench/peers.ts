@@ -1,0 +1,75 @@
+/**
+ * The programs to compare with: a C one, built from the source beside this, and
+ * Bun, which npm brings. They're put into a folder that git ignores.
+ *
+ * @module
+ */
+
+import { Child } from "./child.ts";
+
+const root = new URL("../../", import.meta.url).pathname;
+
+/** Where the programs and files on a disk go. */
+export const benchDirectory = `${root}.bench`;
+
+/** For files whose medium is not to count: a tmpfs. */
+export const fastDirectory = "/dev/shm";
+
+export interface Peers extends AsyncDisposable {
+  readonly c: Child;
+  /** Null where the machine lacks it. */
+  readonly bun: Child | null;
+}
+
+export async function startPeers(): Promise<Peers> {
+  Deno.mkdirSync(benchDirectory, { recursive: true });
+  const c = new Child(await buildC());
+  const bun = await startBun();
+  return {
+    c,
+    bun,
+    async [Symbol.asyncDispose]() {
+      await c[Symbol.asyncDispose]();
+      await bun?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function buildC(): Promise<string> {
+  const source = new URL("peer.c", import.meta.url).pathname;
+  const program = `${benchDirectory}/peer`;
+  await succeed("cc", ["-O2", "-o", program, source, "-lpmem2"]);
+  return program;
+}
+
+async function startBun(): Promise<Child | null> {
+  const bun = `${benchDirectory}/node_modules/bun/bin/bun.exe`;
+  const script = new URL("bun_peer.js", import.meta.url).pathname;
+  try {
+    if (!exists(bun)) {
+      const install = ["install", "--prefix", benchDirectory, "--no-audit"];
+      await succeed("npm", [...install, "--no-fund", "bun"]);
+    }
+    return new Child(bun, script);
+  } catch (error) {
+    console.error(`Without Bun: ${(error as Error).message}`);
+    return null;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function succeed(command: string, args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(command, { args })
+    .output();
+  if (success) return;
+  const text = new TextDecoder().decode(stderr);
+  throw new Error(`${command} ${args.join(" ")} failed:\n${text}`);
+}

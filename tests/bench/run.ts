@@ -1,0 +1,52 @@
+/**
+ * Measures the module beside what else does the same, on this machine: a C
+ * program over libpmem2, Deno's own means, Bun.
+ *
+ *     deno task bench [--only NAME] [--json]
+ *
+ * `NAME` is a group or a part of a line's name.
+ *
+ * @module
+ */
+
+import { type Comparison, measure, type Result } from "./comparison.ts";
+import { append, open, view } from "./file.ts";
+import { type Peers, startPeers } from "./peers.ts";
+import { heap, startup } from "./process.ts";
+import { persist, write } from "./store.ts";
+import { growth, heading, line } from "./table.ts";
+import { place, walk } from "./walk.ts";
+
+const groups: Record<string, (peers: Peers) => AsyncGenerator<Comparison>> = {
+  walk,
+  place,
+  persist,
+  write,
+  open,
+  view,
+  append,
+  startup,
+  heap,
+};
+
+const json = Deno.args.includes("--json");
+const only = Deno.args.includes("--only")
+  ? Deno.args[Deno.args.indexOf("--only") + 1] ?? ""
+  : "";
+const isGroup = Object.hasOwn(groups, only);
+
+const results: Result[] = [];
+if (!json) console.log(heading());
+{
+  await using peers = await startPeers();
+  for (const [group, comparisons] of Object.entries(groups)) {
+    if (isGroup && group !== only) continue;
+    for await (const comparison of comparisons(peers)) {
+      if (!isGroup && !comparison.name.includes(only)) continue;
+      const result = await measure(group, comparison);
+      results.push(result);
+      if (!json) console.log(line(result));
+    }
+  }
+}
+console.log(json ? JSON.stringify(results, null, 2) : growth(results));

@@ -1,0 +1,175 @@
+/**
+ * Making stores durable, and copies that are.
+ *
+ * @module
+ */
+
+import { type Granularity, Pmem2Map } from "@pmem2/pmem2";
+import { emulatePmem } from "@pmem2/pmem2/testing";
+import { type Comparison, time } from "./comparison.ts";
+import { fastDirectory, type Peers } from "./peers.ts";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const granularities: readonly Granularity[] = ["byte", "cache-line", "page"];
+
+/** A file that both sides have mapped at a granularity. */
+async function mapBoth(
+  { c }: Peers,
+  granularity: Granularity,
+  size: number,
+): Promise<{ map: Pmem2Map } & Disposable> {
+  const emulation = emulatePmem(granularity, { directory: fastDirectory });
+  const path = emulation.path("file");
+  const map = Pmem2Map.open(path, { createNew: true, size });
+  map.fill(1);
+  const force = granularity.toUpperCase().replace("-", "_");
+  await c.run("granularity", force);
+  await c.run("map", path);
+  return {
+    map,
+    [Symbol.dispose]() {
+      map.close();
+      emulation[Symbol.dispose]();
+    },
+  };
+}
+
+const lengths = [
+  ["64 B", 64],
+  ["4 KiB", 4 * KIB],
+  ["64 KiB", 64 * KIB],
+  ["1 MiB", MIB],
+] as const;
+
+/** How often each is done in a round. */
+const counts: Record<number, number> = {
+  64: 5000,
+  [4 * KIB]: 2000,
+  [64 * KIB]: 200,
+  [MIB]: 20,
+};
+
+export async function* persist(peers: Peers): AsyncGenerator<Comparison> {
+  for (const granularity of granularities) {
+    using both = await mapBoth(peers, granularity, 64 * KIB);
+    const { map } = both;
+    const ours = () =>
+      time(5000, (times) => {
+        for (let i = 0, offset = 0; i < times; i++) {
+          map.persist(offset, 64);
+          offset = (offset + 64) % (64 * KIB);
+        }
+      });
+    yield {
+      name: `persist 64 bytes, ${granularity}`,
+      against: "C",
+      goal: { plus: 10 },
+      theirs: peers.c.measure("persist", 5000, 64),
+      ours,
+    };
+    using library = openPersistFn(map.unsafeHandle);
+    const base = map.address;
+    yield {
+      name: `persist 64 bytes, ${granularity}`,
+      against: "Deno.UnsafeFnPointer",
+      goal: granularity === "byte" ? { times: 1 / 50 } : null,
+      theirs: () =>
+        time(500, (times) => {
+          for (let i = 0, offset = 0; i < times; i++) {
+            const address = base + BigInt(offset);
+            library.persist(Deno.UnsafePointer.create(address), 64n);
+            offset = (offset + 64) % (64 * KIB);
+          }
+        }),
+      ours,
+    };
+  }
+}
+
+/** What one would write without this module. */
+function openPersistFn(handle: bigint) {
+  const library = Deno.dlopen("libpmem2.so.1", {
+    pmem2_get_persist_fn: { parameters: ["u64"], result: "pointer" },
+  });
+  const definition = {
+    parameters: ["pointer", "usize"],
+    result: "void",
+  } as const;
+  const fn = new Deno.UnsafeFnPointer(
+    library.symbols.pmem2_get_persist_fn(handle) as Deno.PointerObject<
+      typeof definition
+    >,
+    definition,
+  );
+  return {
+    persist: (address: Deno.PointerValue, size: bigint) =>
+      fn.call(address, size),
+    [Symbol.dispose]: () => library.close(),
+  };
+}
+
+function writeGoal(granularity: Granularity, length: number) {
+  switch (length) {
+    case 64:
+      return { plus: granularity === "cache-line" ? 80 : 60 };
+    case 4 * KIB:
+      return {
+        times: { "byte": 1.5, "cache-line": 1.35, "page": 1 }[granularity],
+      };
+    case 64 * KIB:
+      return { times: granularity === "cache-line" ? 1.15 : 1.1 };
+    default:
+      return { times: 1.1 };
+  }
+}
+
+export async function* write(peers: Peers): AsyncGenerator<Comparison> {
+  const { c } = peers;
+  for (const granularity of granularities) {
+    for (const [label, length] of lengths) {
+      // Small ones stay in the CPU's cache, where nothing hides what a call takes.
+      const size = Math.max(16 * KIB, 2 * length);
+      using both = await mapBoth(peers, granularity, size);
+      const { map } = both;
+      const count = counts[length]!;
+      const data = new Uint8Array(length).fill(0x5a);
+      yield {
+        name: `write ${label}, ${granularity}`,
+        against: "C",
+        goal: writeGoal(granularity, length),
+        theirs: c.measure("write", count, length),
+        ours: () =>
+          time(count, (times) => {
+            for (let i = 0, offset = 0; i < times; i++) {
+              map.write(data, offset);
+              offset = (offset + length) % size;
+            }
+          }),
+      };
+      if (length < MIB) continue;
+      yield {
+        name: `fill ${label}, ${granularity}`,
+        against: "C",
+        goal: { times: 1.1 },
+        theirs: c.measure("fill", count, length),
+        ours: () =>
+          time(count, (times) => {
+            for (let i = 0; i < times; i++) map.fill(i & 0xff, 0, length);
+          }),
+      };
+      yield {
+        name: `move ${label}, ${granularity}`,
+        against: "C",
+        goal: { times: 1.1 },
+        theirs: c.measure("move", count, length),
+        ours: () =>
+          time(count, (times) => {
+            for (let i = 0; i < times; i++) {
+              map.move((i & 1) ? 0 : 64, (i & 1) ? 64 : 0, length);
+            }
+          }),
+      };
+    }
+  }
+}

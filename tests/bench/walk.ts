@@ -1,0 +1,114 @@
+/**
+ * Walks and searches of a reservation.
+ *
+ * @module
+ */
+
+import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { type Comparison, time } from "./comparison.ts";
+import type { Peers } from "./peers.ts";
+
+const PAGE = 4096;
+
+/** Pages side by side, in a reservation that they fill. */
+function reserve(count: number): Pmem2VmReservation {
+  const reservation = new Pmem2VmReservation(count * PAGE);
+  using source = Pmem2Source.anonymous(PAGE);
+  for (let i = 0; i < count; i++) reservation.map(source, { at: i * PAGE });
+  return reservation;
+}
+
+const walkGoals: Record<number, Comparison["goal"]> = {
+  10: { plus: 20 },
+  1000: { times: 1.15 },
+  20_000: { times: 1.15 },
+  60_000: { times: 1.15 },
+};
+const findGoals: Record<number, Comparison["goal"]> = {
+  1000: { times: 1.2 },
+  20_000: { times: 1.3 },
+};
+
+export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
+  for (const count of [10, 100, 1000, 20_000, 60_000]) {
+    using reservation = reserve(count);
+    await c.run("reserve", count);
+    const rounds = count < 20_000 ? undefined : 21;
+    const maps = `${count.toLocaleString("en")} maps`;
+
+    const walks = Math.ceil(10_000 / count);
+    const cWalks = c.measure("walk", walks);
+    yield {
+      name: `walk ${maps}, a step`,
+      against: "C",
+      goal: walkGoals[count] ?? null,
+      rounds,
+      theirs: async () => await cWalks() / count,
+      ours: () =>
+        time(walks, (times) => {
+          for (let i = 0; i < times; i++) {
+            let seen = 0;
+            for (const _ of reservation) seen++;
+            if (seen !== count) throw new Error("The walk missed a map");
+          }
+        }) / count,
+    };
+
+    const searches = 2000;
+    const offsets = new Float64Array(searches);
+    for (let i = 0; i < searches; i++) {
+      offsets[i] = Math.floor(Math.random() * count * PAGE);
+    }
+    yield {
+      name: `find among ${maps}`,
+      against: "C",
+      goal: findGoals[count] ?? null,
+      theirs: c.measure("find", searches),
+      ours: () =>
+        time(searches, (times) => {
+          for (let i = 0; i < times; i++) {
+            if (reservation.find(offsets[i]!) === null) {
+              throw new Error("Not found");
+            }
+          }
+        }),
+    };
+
+    if (count !== 1000) continue;
+    const list = [...reservation];
+    yield {
+      name: `findNext among ${maps}`,
+      against: "C",
+      goal: { plus: 20 },
+      theirs: c.measure("find_next", searches),
+      ours: () =>
+        time(searches, (times) => {
+          for (let i = 0; i < times; i++) {
+            reservation.findNext(list[i % (count - 1)]!);
+          }
+        }),
+    };
+  }
+  await c.run("release");
+}
+
+export async function* place({ c }: Peers): AsyncGenerator<Comparison> {
+  const count = 10_000;
+  yield {
+    name: "map a page into a reservation",
+    against: "C",
+    goal: { times: 1.3 },
+    rounds: 7,
+    theirs: c.measure("reserve", count),
+    ours: () => {
+      using reservation = new Pmem2VmReservation(count * PAGE);
+      using source = Pmem2Source.anonymous(PAGE);
+      return time(count, (times) => {
+        for (let i = 0; i < times; i++) {
+          reservation.map(source, { at: i * PAGE });
+        }
+      });
+    },
+  };
+  await c.run("release");
+}
