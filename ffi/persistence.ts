@@ -86,12 +86,12 @@ export class Persistence {
       this.#finish(address, size, flags);
     } else {
       const { memcpyFn, memmoveFn } = this.#functions(map);
-      copied = data;
+      copied.data = data;
       const from = addressOf(data, length);
       const apart = from + size <= address || address + size <= from;
       const copyFn = apart ? memcpyFn : memmoveFn;
       call4(copyFn, address, from, size, toBigInt(flags));
-      copied = null;
+      copied.data = null;
     }
   }
 
@@ -165,7 +165,7 @@ export class Persistence {
 }
 
 /** Kept from the garbage collector, which can't see that its address is in use. */
-let copied: Uint8Array | null = null;
+const copied: { data: Uint8Array | null } = { data: null };
 
 /** A map, as far as its memory goes. */
 interface Memory {
