@@ -12,8 +12,8 @@ type Mode = "persist" | "forget" | "pretend";
 
 interface Round {
   acknowledged: Map<string, number>;
-  /** What the round before left: intact records, and as many as were counted. */
-  found: Map<string, { intact: number; counted: number }>;
+  /** What the round before left: so many records, and whether that is all. */
+  found: Map<string, { intact: number; whole: boolean }>;
 }
 
 const DEADLINE = 120;
@@ -95,15 +95,14 @@ class Series {
   }
 
   #note(line: string, round: Round): void {
-    const words = line.split(" ");
-    const [medium, what, count, , counted] = words;
+    const [medium, what, count, state] = line.split(" ");
     if (!this.#media.includes(medium!)) return;
     if (what === "acknowledged") {
       round.acknowledged.set(medium!, Number(count));
     } else if (what === "found") {
       round.found.set(medium!, {
         intact: Number(count),
-        counted: Number(counted),
+        whole: state === "whole",
       });
     }
   }
@@ -118,8 +117,8 @@ function judge(
 ): boolean {
   let asExpected = true;
   for (const [medium, acknowledged] of written.acknowledged) {
-    const { intact, counted } = checked.found.get(medium)!;
-    const kept = intact >= acknowledged && intact === counted;
+    const { intact, whole } = checked.found.get(medium)!;
+    const kept = intact >= acknowledged && whole;
     const verdict = kept ? "kept" : "lost";
     if (verdict !== expected) asExpected = false;
     say(
