@@ -51,7 +51,7 @@ export interface OpenOptions {
    */
   size?: number;
   /**
-   * Permissions of a new file, less the umask.
+   * Permissions of a new file, 0 to 0o777, less the umask.
    *
    * @default {0o666}
    */
@@ -83,7 +83,7 @@ export function fileSettings(
   checkBoolean(action, "create", create);
   checkBoolean(action, "createNew", createNew);
   if (size !== undefined) checkInteger(action, "size", size);
-  checkInteger(action, "mode", mode, 0, 0o7777);
+  checkInteger(action, "mode", mode, 0, 0o777);
   return {
     write: write || create || createNew || size !== undefined,
     create,

@@ -892,10 +892,9 @@ export class Pmem2Map implements Disposable {
     _inspect: unknown,
     options?: Deno.InspectOptions,
   ): string {
-    const { live, address, size, granularity, traits } = Pmem2Map.#of(
-      this,
-      "inspect the map",
-    );
+    // What is printed to find an error must not throw one.
+    if (!(isObject(this) && #native in this)) return "Pmem2Map {}";
+    const { live, address, size, granularity, traits } = this.#native;
     if (!live) return "Pmem2Map (closed)";
     return drawMap({
       address,

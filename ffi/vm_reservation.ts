@@ -560,7 +560,9 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     _inspect: unknown,
     options?: Deno.InspectOptions,
   ): string {
-    const native = Pmem2VmReservation.#of(this, "inspect the reservation");
+    // What is printed to find an error must not throw one.
+    if (!(isObject(this) && #native in this)) return "Pmem2VmReservation {}";
+    const native = this.#native;
     // All of it before the check: a getter may close the reservation.
     const limit = options?.iterableLimit ?? DEFAULT_ITERABLE_LIMIT;
     const columns = options?.breakLength ?? 80;

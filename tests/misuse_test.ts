@@ -67,6 +67,10 @@ Deno.test("a wrong this is a TypeError that says so", async () => {
     ];
     for (const [name, call] of members(Class)) {
       for (const self of wrong) {
+        if (name.endsWith("customInspect)")) {
+          assertEquals(call(self), `${Class.name} {}`);
+          continue;
+        }
         const error = await thrown(() => call(self));
         const text =
           `as \`this\` is not a ${Class.name}: call it as a method of one`;
