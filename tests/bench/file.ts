@@ -6,7 +6,7 @@
 
 import { Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
-import { type Comparison, time } from "./comparison.ts";
+import { type Comparison, timed } from "./comparison.ts";
 import { benchDirectory, fastDirectory, type Peers } from "./peers.ts";
 
 const MIB = 1024 ** 2;
@@ -27,13 +27,12 @@ export async function* open({ c, bun }: Peers): AsyncGenerator<Comparison> {
       against: "C",
       goal: { times: size === 4096 ? 1.6 : 1.4 },
       theirs: c.measure("open", count, path),
-      ours: () =>
-        time(count, (times) => {
-          for (let i = 0; i < times; i++) {
-            using map = Pmem2Map.open(path);
-            map.write(record);
-          }
-        }),
+      ours: timed(count, (times) => {
+        for (let i = 0; i < times; i++) {
+          using map = Pmem2Map.open(path);
+          map.write(record);
+        }
+      }),
     };
     if (bun === null) continue;
     yield {
@@ -41,13 +40,12 @@ export async function* open({ c, bun }: Peers): AsyncGenerator<Comparison> {
       against: "Bun.mmap",
       goal: size === 4096 ? null : { times: 1 },
       theirs: bun.measure("open", count, path),
-      ours: () =>
-        time(count, (times) => {
-          for (let i = 0; i < times; i++) {
-            using map = Pmem2Map.open(path);
-            map.bytes.fill(0x5a, 0, RECORD);
-          }
-        }),
+      ours: timed(count, (times) => {
+        for (let i = 0; i < times; i++) {
+          using map = Pmem2Map.open(path);
+          map.bytes.fill(0x5a, 0, RECORD);
+        }
+      }),
     };
   }
 }
@@ -65,8 +63,8 @@ export async function* view(_peers: Peers): AsyncGenerator<Comparison> {
       against: "a Uint8Array",
       goal: { times: 1.05 },
       rounds: 7,
-      theirs: () => time(1, () => fillAndSum(heap)),
-      ours: () => time(1, () => fillAndSum(map.bytes)),
+      theirs: timed(1, () => fillAndSum(heap)),
+      ours: timed(1, () => fillAndSum(map.bytes)),
     };
   }
   yield {
@@ -74,12 +72,11 @@ export async function* view(_peers: Peers): AsyncGenerator<Comparison> {
     against: "Deno.readFileSync",
     goal: { times: 1 / 2 },
     rounds: 7,
-    theirs: () => time(1, () => search(Deno.readFileSync(path))),
-    ours: () =>
-      time(1, () => {
-        using map = Pmem2Map.open(path);
-        search(map.bytes);
-      }),
+    theirs: timed(1, () => search(Deno.readFileSync(path))),
+    ours: timed(1, () => {
+      using map = Pmem2Map.open(path);
+      search(map.bytes);
+    }),
   };
 }
 
@@ -109,13 +106,12 @@ export async function* append({ c }: Peers): AsyncGenerator<Comparison> {
     using map = Pmem2Map.open(path, { createNew: true, size });
     map.fill(0);
     let end = 0;
-    const ours = () =>
-      time(count, (times) => {
-        for (let i = 0; i < times; i++) {
-          map.write(record, end);
-          end = (end + RECORD) % size;
-        }
-      });
+    const ours = timed(count, (times) => {
+      for (let i = 0; i < times; i++) {
+        map.write(record, end);
+        end = (end + RECORD) % size;
+      }
+    });
 
     const theirPath = emulation.path("theirs");
     using their = Pmem2Map.open(theirPath, { createNew: true, size });
@@ -135,13 +131,12 @@ export async function* append({ c }: Peers): AsyncGenerator<Comparison> {
       name,
       against: "FsFile.write, syncData",
       goal: medium === "disk" ? null : { times: 1 / 5 },
-      theirs: () =>
-        time(medium === "disk" ? count : 500, (times) => {
-          for (let i = 0; i < times; i++) {
-            file.writeSync(record);
-            file.syncDataSync();
-          }
-        }),
+      theirs: timed(medium === "disk" ? count : 500, (times) => {
+        for (let i = 0; i < times; i++) {
+          file.writeSync(record);
+          file.syncDataSync();
+        }
+      }),
       ours,
     };
   }

@@ -5,7 +5,7 @@
  */
 
 import { Pmem2Map } from "@pmem2/pmem2";
-import { type Comparison, time } from "./comparison.ts";
+import { type Comparison, timed } from "./comparison.ts";
 import { benchDirectory, type Peers } from "./peers.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -21,8 +21,8 @@ export async function* startup(_peers: Peers): AsyncGenerator<Comparison> {
     against: "deno run of an empty file",
     goal: { plus: 15e6 },
     rounds: 21,
-    theirs: () => time(1, () => denoRun(empty)),
-    ours: () => time(1, () => denoRun(firstMap, small)),
+    theirs: timed(1, () => denoRun(empty)),
+    ours: timed(1, () => denoRun(firstMap, small)),
   };
 }
 

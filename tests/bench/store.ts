@@ -6,7 +6,7 @@
 
 import { type Granularity, Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
-import { type Comparison, time } from "./comparison.ts";
+import { type Comparison, timed } from "./comparison.ts";
 import { fastDirectory, type Peers } from "./peers.ts";
 
 const KIB = 1024;
@@ -44,7 +44,7 @@ const lengths = [
 
 /** How often each is done in a round. */
 const counts: Record<number, number> = {
-  64: 5000,
+  64: 20_000,
   [4 * KIB]: 2000,
   [64 * KIB]: 200,
   [MIB]: 20,
@@ -54,18 +54,17 @@ export async function* persist(peers: Peers): AsyncGenerator<Comparison> {
   for (const granularity of granularities) {
     using both = await mapBoth(peers, granularity, 64 * KIB);
     const { map } = both;
-    const ours = () =>
-      time(5000, (times) => {
-        for (let i = 0, offset = 0; i < times; i++) {
-          map.persist(offset, 64);
-          offset = (offset + 64) % (64 * KIB);
-        }
-      });
+    const ours = timed(50_000, (times) => {
+      for (let i = 0, offset = 0; i < times; i++) {
+        map.persist(offset, 64);
+        offset = (offset + 64) % (64 * KIB);
+      }
+    });
     yield {
       name: `persist 64 bytes, ${granularity}`,
       against: "C",
       goal: { plus: 10 },
-      theirs: peers.c.measure("persist", 5000, 64),
+      theirs: peers.c.measure("persist", 50_000, 64),
       ours,
     };
     using library = openPersistFn(map.unsafeHandle);
@@ -74,14 +73,13 @@ export async function* persist(peers: Peers): AsyncGenerator<Comparison> {
       name: `persist 64 bytes, ${granularity}`,
       against: "Deno.UnsafeFnPointer",
       goal: granularity === "byte" ? { times: 1 / 50 } : null,
-      theirs: () =>
-        time(500, (times) => {
-          for (let i = 0, offset = 0; i < times; i++) {
-            const address = base + BigInt(offset);
-            library.persist(Deno.UnsafePointer.create(address), 64n);
-            offset = (offset + 64) % (64 * KIB);
-          }
-        }),
+      theirs: timed(500, (times) => {
+        for (let i = 0, offset = 0; i < times; i++) {
+          const address = base + BigInt(offset);
+          library.persist(Deno.UnsafePointer.create(address), 64n);
+          offset = (offset + 64) % (64 * KIB);
+        }
+      }),
       ours,
     };
   }
@@ -139,13 +137,12 @@ export async function* write(peers: Peers): AsyncGenerator<Comparison> {
         against: "C",
         goal: writeGoal(granularity, length),
         theirs: c.measure("write", count, length),
-        ours: () =>
-          time(count, (times) => {
-            for (let i = 0, offset = 0; i < times; i++) {
-              map.write(data, offset);
-              offset = (offset + length) % size;
-            }
-          }),
+        ours: timed(count, (times) => {
+          for (let i = 0, offset = 0; i < times; i++) {
+            map.write(data, offset);
+            offset = (offset + length) % size;
+          }
+        }),
       };
       if (length < MIB) continue;
       yield {
@@ -153,22 +150,20 @@ export async function* write(peers: Peers): AsyncGenerator<Comparison> {
         against: "C",
         goal: { times: 1.1 },
         theirs: c.measure("fill", count, length),
-        ours: () =>
-          time(count, (times) => {
-            for (let i = 0; i < times; i++) map.fill(i & 0xff, 0, length);
-          }),
+        ours: timed(count, (times) => {
+          for (let i = 0; i < times; i++) map.fill(i & 0xff, 0, length);
+        }),
       };
       yield {
         name: `move ${label}, ${granularity}`,
         against: "C",
         goal: { times: 1.1 },
         theirs: c.measure("move", count, length),
-        ours: () =>
-          time(count, (times) => {
-            for (let i = 0; i < times; i++) {
-              map.move((i & 1) ? 0 : 64, (i & 1) ? 64 : 0, length);
-            }
-          }),
+        ours: timed(count, (times) => {
+          for (let i = 0; i < times; i++) {
+            map.move((i & 1) ? 0 : 64, (i & 1) ? 64 : 0, length);
+          }
+        }),
       };
     }
   }

@@ -5,7 +5,7 @@
  */
 
 import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
-import { type Comparison, time } from "./comparison.ts";
+import { type Comparison, timed } from "./comparison.ts";
 import type { Peers } from "./peers.ts";
 
 const PAGE = 4096;
@@ -36,7 +36,7 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
     const rounds = count < 20_000 ? undefined : 21;
     const maps = `${count.toLocaleString("en")} maps`;
 
-    const walks = Math.ceil(10_000 / count);
+    const walks = Math.ceil(20_000 / count);
     const cWalks = c.measure("walk", walks);
     yield {
       name: `walk ${maps}, a step`,
@@ -44,14 +44,13 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
       goal: walkGoals[count] ?? null,
       rounds,
       theirs: async () => await cWalks() / count,
-      ours: () =>
-        time(walks, (times) => {
-          for (let i = 0; i < times; i++) {
-            let seen = 0;
-            for (const _ of reservation) seen++;
-            if (seen !== count) throw new Error("The walk missed a map");
-          }
-        }) / count,
+      ours: timed(walks, (times) => {
+        for (let i = 0; i < times; i++) {
+          let seen = 0;
+          for (const _ of reservation) seen++;
+          if (seen !== count) throw new Error("The walk missed a map");
+        }
+      }, count),
     };
 
     const searches = 2000;
@@ -64,14 +63,13 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
       against: "C",
       goal: findGoals[count] ?? null,
       theirs: c.measure("find", searches),
-      ours: () =>
-        time(searches, (times) => {
-          for (let i = 0; i < times; i++) {
-            if (reservation.find(offsets[i]!) === null) {
-              throw new Error("Not found");
-            }
+      ours: timed(searches, (times) => {
+        for (let i = 0; i < times; i++) {
+          if (reservation.find(offsets[i]!) === null) {
+            throw new Error("Not found");
           }
-        }),
+        }
+      }),
     };
 
     if (count !== 1000) continue;
@@ -81,12 +79,11 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
       against: "C",
       goal: { plus: 20 },
       theirs: c.measure("find_next", searches),
-      ours: () =>
-        time(searches, (times) => {
-          for (let i = 0; i < times; i++) {
-            reservation.findNext(list[i % (count - 1)]!);
-          }
-        }),
+      ours: timed(searches, (times) => {
+        for (let i = 0; i < times; i++) {
+          reservation.findNext(list[i % (count - 1)]!);
+        }
+      }),
     };
   }
   await c.run("release");
@@ -103,11 +100,11 @@ export async function* place({ c }: Peers): AsyncGenerator<Comparison> {
     ours: () => {
       using reservation = new Pmem2VmReservation(count * PAGE);
       using source = Pmem2Source.anonymous(PAGE);
-      return time(count, (times) => {
+      return timed(count, (times) => {
         for (let i = 0; i < times; i++) {
           reservation.map(source, { at: i * PAGE });
         }
-      });
+      })();
     },
   };
   await c.run("release");
