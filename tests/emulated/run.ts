@@ -49,7 +49,6 @@ const DEPENDENT_TESTS = [
   "map",
   "map_options",
   "memory",
-  "ras",
   "source",
   "testing",
   "view",
