@@ -107,7 +107,7 @@ export class ForwardWalk extends Walk {
 
   #earliest(address: bigint): NativeMap | null {
     const { reservation } = this;
-    if (address < reservation.address) return reservation.findFirst();
+    if (address <= reservation.address) return reservation.findFirst();
     const rest = reservation.end - address;
     return rest > 0n ? reservation.find(address, rest) : null;
   }
