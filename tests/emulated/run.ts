@@ -3,7 +3,7 @@
  *
  * Usage: deno task test:emulated [--all]
  *
- * --all: run all tests even without KVM, which takes an hour.
+ * --all: run all tests even without KVM, where that takes long.
  */
 import { say } from "./host.ts";
 import { type Equipment, Machine, makeMedia } from "./machine.ts";
