@@ -5,6 +5,7 @@
  * @module
  */
 
+import { lastErrno } from "./errno.ts";
 import { lazily } from "./library.ts";
 import { cString } from "./pointer.ts";
 import { addressSpaceSymbols } from "./symbols.ts";
@@ -55,6 +56,28 @@ export function findFree(size: bigint, alignment: bigint): bigint {
   if (found >= 2n ** 63n) return 0n;
   release(found, size + alignment);
   return alignUp(found, alignment);
+}
+
+/** More pages are looked up in /proc, all at once. */
+const FEW_PAGES = 4096n;
+
+/**
+ * Whether all of a range is mapped, and inaccessible as reserved memory is: a
+ * question to the kernel for each page, that needs no memory of V8's. `false`
+ * also where there are too many to ask.
+ */
+export function isInaccessible(address: bigint, size: bigint): boolean {
+  const { msync, access } = native();
+  const [MS_ASYNC, F_OK, EFAULT] = [1, 0, 14];
+  const page = BigInt(pageSize());
+  if (size > FEW_PAGES * page || msync(address, size, MS_ASYNC) !== 0) {
+    return false;
+  }
+  for (let at = address; at < address + size; at += page) {
+    // A path that can't be read is a bad address.
+    if (access(at, F_OK) === 0 || lastErrno() !== EFAULT) return false;
+  }
+  return true;
 }
 
 /** What may be done with all of a range, and whether it's a reservation's. */

@@ -9,6 +9,7 @@ import {
   alignDown,
   alignUp,
   findFree,
+  isInaccessible,
   pageSize,
   protectionOf,
   release,
@@ -327,7 +328,8 @@ export class NativeVmReservation implements MapOwner {
       errno === PMEM2_E_NOSUPP;
     const size = wholePages(length);
     if (!byMmap || this.find(address, size) !== null) return;
-    if (reserve(address, size)) return;
+    // Where the kernel allows no mapping more, V8 can't get much memory either.
+    if (reserve(address, size) || isInaccessible(address, size)) return;
     const protection = protectionOf(address, size);
     if (protection === undefined || protection.reserved) return;
     this.#lost.push({ from: address, to: address + size });

@@ -301,6 +301,10 @@ export const addressSpaceSymbols = {
   mmap: { parameters: [address, size, int, int, int, offset], result: address },
   // int munmap(void *addr, size_t length);
   munmap: { parameters: [address, size], result: int },
+  // int msync(void *addr, size_t length, int flags);
+  msync: { parameters: [address, size, int], result: int },
+  // int access(const char *pathname, int mode);
+  access: { parameters: [address, int], result: int },
   // int open(const char *pathname, int flags);
   open: { parameters: [buffer, int], result: int },
   // ssize_t read(int fd, void *buf, size_t count);
