@@ -99,6 +99,7 @@ class Campaign {
       console.error(member.name, Deno.inspect(args, { depth: 1 }));
     }
     const count = this.#counts.get(member.name)!;
+    this.#world.current = [receiver, ...args];
     let changed = false;
     try {
       const result = this.#invoke(member, receiver, args);

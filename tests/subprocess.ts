@@ -7,6 +7,13 @@
 
 const root = new URL("..", import.meta.url);
 
+/**
+ * For programs that go where there is no memory for V8 either: it compiles
+ * nothing in the background, and has room before it must clean up.
+ */
+export const frugal =
+  "--v8-flags=--no-opt,--no-maglev,--no-sparkplug,--single-threaded,--min-semi-space-size=64";
+
 /** How a subprocess ended. */
 export interface Ended {
   readonly code: number;

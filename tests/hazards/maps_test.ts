@@ -2,6 +2,7 @@ import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ForeignMemory, native } from "../native_process.ts";
 import { Scratch } from "../scratch.ts";
+import { frugal } from "../subprocess.ts";
 import { assertSurvives } from "./survival.ts";
 
 Deno.test("H1: 1,100 maps at once take no pthread key", () =>
@@ -93,35 +94,42 @@ Deno.test("H10: a persist of existing memory at page granularity returns", () =>
   `));
 
 Deno.test("H14: a map that the kernel won't unmap stays open and whole", () =>
-  assertSurvives(`
+  assertSurvives(
+    `
     using memory = Pmem2Source.anonymous(4096);
     using reservation = new Pmem2VmReservation(2 ** 21);
-    // In the middle of others of the same protection: to give it back splits one.
     const maps = Array.from({ length: 9 }, () => reservation.map(memory));
-    const [inside, loose] = [maps[4], Pmem2Map.from(memory)];
+    const [spare, inside] = [maps.pop(), maps[4]];
+    const loose = Pmem2Map.from(memory);
     const view = inside.bytes;
     view.fill(0x5a);
 
-    // No more allocation than must be while no mapping is left.
     const { mmap, munmap } = process.native();
     const pages = 140_000n;
     const PRIVATE_ANONYMOUS = 0x22, FIXED = 0x10, FAILED = 2n ** 64n - 1n;
     const area = mmap(0n, pages * 4096n, 0, PRIVATE_ANONYMOUS, -1, 0n);
-    let page = 1n, refusal = null, failed = false, length = 0, closed = true;
-    const close = () => inside.close();
-    try { reservation.find(0, 1).persist(); } catch {}
-    while (page < pages) {
-      const got = mmap(area + page * 4096n, 4096n, 1, PRIVATE_ANONYMOUS | FIXED, -1, 0n);
-      if (got === FAILED) break;
-      page += 2n;
-    }
-    // What needs no split goes on for one more.
-    for (let i = 0; i < 9 && !failed; i++) {
-      failed = mmap(0n, 4096n, i % 2, PRIVATE_ANONYMOUS, -1, 0n) === FAILED;
-    }
-    try { close(); } catch (error) { refusal = error; }
-    length = view.length;
-    closed = inside.closed;
+    let page = 1n, failed = false;
+    const crowd = (end) => {
+      for (; page < end; page += 2n) {
+        const flags = PRIVATE_ANONYMOUS | FIXED;
+        if (mmap(area + page * 4096n, 4096n, 1, flags, -1, 0n) === FAILED) break;
+      }
+      // What needs no split goes on for one more.
+      for (let i = 0; i < 9 && !failed; i++) {
+        failed = mmap(0n, 4096n, i % 2, PRIVATE_ANONYMOUS, -1, 0n) === FAILED;
+      }
+    };
+    const attempt = (map) => {
+      try { map.close(); } catch (error) { return error; }
+    };
+    // Once in advance: at the limit nothing can be compiled.
+    crowd(9n);
+    attempt(spare);
+    assertRefused(() => reservation.map(memory, { at: 0 }), "PMEM2_E_MAPPING_EXISTS");
+
+    crowd(pages);
+    const refusal = attempt(inside);
+    const [length, closed] = [view.length, inside.closed];
     munmap(area, pages * 4096n);
 
     assert(failed, "the limit was not reached");
@@ -130,13 +138,15 @@ Deno.test("H14: a map that the kernel won't unmap stays open and whole", () =>
     assertEquals([closed, length], [false, 4096]);
     assertEquals(view, new Uint8Array(4096).fill(0x5a));
     assertEquals([...reservation], maps);
-    assertEquals(process.nativeMaps(reservation.unsafeHandle).length, 9);
+    assertEquals(process.nativeMaps(reservation.unsafeHandle).length, maps.length);
     inside.fill(1);
     inside.close();
     assertEquals(view.length, 0);
     loose.close();
     reservation.close({ maps: true });
-  `));
+  `,
+    [frugal],
+  ));
 
 Deno.test("H15: memory in a live reservation is not taken for somebody else's", () => {
   using source = Pmem2Source.anonymous(4096);

@@ -24,11 +24,14 @@ const DEADLINE = 120_000;
  * Runs a program in a process of its own, with the module and the helpers of
  * these tests imported, and asserts that it got to its end.
  */
-export async function assertSurvives(script: string): Promise<void> {
+export async function assertSurvives(
+  script: string,
+  flags: string[] = [],
+): Promise<void> {
   const marker = `end of ${crypto.randomUUID()}`;
   const { code, signal, stdout, stderr } = await run(
     `${prelude}${script}\nconsole.log(${JSON.stringify(marker)});\n`,
-    { deadline: DEADLINE },
+    { deadline: DEADLINE, flags: ["-A", ...flags] },
   );
   assertEquals({ signal, code, stdout }, {
     signal: null,

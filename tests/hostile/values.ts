@@ -304,7 +304,7 @@ export class Values {
     const object: Record<string, unknown> = {};
     for (const [key, make] of Object.entries(fields)) {
       if (random.chance(0.6)) continue;
-      if (random.chance(0.05)) {
+      if (random.chance(0.1)) {
         Object.defineProperty(object, key, { get: () => this.#world.act() });
       } else {
         object[key] = random.chance(0.05) ? this.any() : make();

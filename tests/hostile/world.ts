@@ -100,6 +100,8 @@ export class World implements Disposable {
     Pmem2Map,
     { address: bigint; bytes: Uint8Array<ArrayBuffer> }
   >();
+  /** What the call that is under way was given: the best things to close. */
+  current: unknown[] = [];
   /** Buffers that were given away; their maps stay for good. */
   transferred = 0;
 
@@ -336,6 +338,7 @@ export class World implements Disposable {
   /** Does something that no call expects to happen while it is under way. */
   act(): unknown {
     const { random } = this;
+    if (random.chance(0.5)) this.current.forEach((value) => this.#end(value));
     switch (random.below(8)) {
       case 0:
         this.#attempt(() => map.close(random.pick(this.maps)));
@@ -364,6 +367,39 @@ export class World implements Disposable {
         this.#attempt(() => this.giveAway());
     }
     return random.pick([0, 4096, true, "page", undefined]);
+  }
+
+  /** Closes or detaches whatever it is. */
+  #end(value: unknown): void {
+    if (this.isGuard(value)) return;
+    if (isMap(value)) {
+      const owner = map.closed(value) ? null : map.reservation(value);
+      this.#attempt(() => map.close(value));
+      if (owner === null || this.random.chance(0.5)) return;
+      this.#attempt(() => reservation.close(owner, { maps: true }));
+    } else if (isSource(value)) {
+      this.#attempt(() => source.close(value));
+    } else if (isReservation(value)) {
+      this.#attempt(() => reservation.close(value, { maps: true }));
+    } else if (value instanceof Uint8Array) {
+      this.#attempt(() => {
+        const { buffer } = value;
+        // A map's own would keep it open for good.
+        if (buffer instanceof ArrayBuffer && !this.#isMapped(buffer)) {
+          buffer.transfer();
+        }
+      });
+    }
+  }
+
+  #isMapped(buffer: ArrayBuffer): boolean {
+    return this.maps.some((live) => {
+      try {
+        return map.bytes(live).buffer === buffer;
+      } catch {
+        return false;
+      }
+    });
   }
 
   /** Transfers a map's buffer, rarely: the map can't be closed any more. */
