@@ -137,12 +137,17 @@ export function openFile(path: string, settings: FileSettings): number {
   if (!path.startsWith("/") && path !== "") {
     path = `${workingDirectory()}/${path}`;
   }
-  const created = createIfMissing(path, settings);
+  const name = cString(path);
+  const type = typeOf(name);
+  if (type !== undefined && type !== S_IFREG && type !== S_IFCHR) {
+    refuseType(path);
+  }
+  const created = type === undefined ? tryToCreate(path, settings) : undefined;
   const { write, create, createNew, mode } = settings;
   const file = created ??
     Deno.openSync(path, { read: true, write, create, createNew, mode });
   try {
-    return descriptorOf(path, file, settings);
+    return descriptorOf(path, name, file, settings);
   } catch (error) {
     if (created !== undefined) Deno.removeSync(path);
     throw error;
@@ -151,18 +156,12 @@ export function openFile(path: string, settings: FileSettings): number {
   }
 }
 
-/** The file, if it did not exist, was wanted, and is of this call's making. */
-function createIfMissing(
+/** The file, if it was wanted, did not exist, and is of this call's making. */
+function tryToCreate(
   path: string,
   { create, createNew, write, mode }: FileSettings,
 ): Deno.FsFile | undefined {
-  try {
-    checkType(path, Deno.statSync(path));
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    if (!create && !createNew) return undefined;
-  }
+  if (!create && !createNew) return undefined;
   try {
     return Deno.openSync(path, { read: true, write, createNew: true, mode });
   } catch (error) {
@@ -172,8 +171,27 @@ function createIfMissing(
   }
 }
 
-/** Opening a FIFO would wait for its other end, so it's refused before. */
-function checkType(path: string, info: Deno.FileInfo): void {
+const S_IFMT = 0o170000;
+const S_IFCHR = 0o020000;
+const S_IFREG = 0o100000;
+
+/**
+ * The type of what has the name, if anything has. Opening a FIFO would wait for
+ * its other end, so this comes first; it tells the caller nothing that Deno's
+ * permissions don't cover, since Deno is asked before anything is made of it.
+ */
+function typeOf(name: Uint8Array): number | undefined {
+  const AT_FDCWD = -100;
+  const STATX_TYPE = 0x1;
+  const { statx } = native();
+  if (statx(AT_FDCWD, name, 0, STATX_TYPE, statxBuffer) !== 0) return undefined;
+  // struct statx: __u16 stx_mode at 28.
+  return statxBuffer.getUint16(28, true) & S_IFMT;
+}
+
+/** Refuses what can't be a source, after Deno's permissions were asked. */
+function refuseType(path: string): void {
+  const info = Deno.statSync(path);
   if (info.isFile || info.isCharDevice) return;
   throw new Pmem2Error(
     PMEM2_E_INVALID_FILE_TYPE,
@@ -199,12 +217,13 @@ const O_CLOEXEC = 0o2000000;
 
 function descriptorOf(
   path: string,
+  name: Uint8Array,
   file: Deno.FsFile,
   { write, size }: FileSettings,
 ): number {
   const opened = file.statSync();
   const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC;
-  const fd = native().open(cString(path), flags);
+  const fd = native().open(name, flags);
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
   try {
     checkSame(path, opened, fd);
