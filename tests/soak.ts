@@ -28,6 +28,9 @@ const reservations = Number(Deno.args[1] ?? 100_000);
 const PAGE = 4096;
 const MIB = 2 ** 20;
 
+/** Only where V8 was told to show it; else its heap says little. */
+const { gc } = globalThis as { gc?: () => void };
+
 /** What may not grow, and by how much it may all the same. */
 const tolerances = {
   "descriptors": 0,
@@ -36,12 +39,11 @@ const tolerances = {
   "addresses (MiB)": 128,
   "pthread keys in use": 0,
   "resident (MiB)": 16,
-  "JavaScript heap (MiB)": 0.5,
+  "JavaScript heap (MiB)": gc === undefined ? 32 : 0.5,
 };
 type Figures = Record<keyof typeof tolerances, number>;
 
 function figures(): Figures {
-  const { gc } = globalThis as { gc?: () => void };
   gc?.();
   gc?.();
   return {
