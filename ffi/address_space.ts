@@ -126,17 +126,46 @@ export function protectionOf(
 const LINE = /^(\w+)-(\w+) (\S{4}) \w+ \S+ (\d+)/gm;
 
 function readMaps(): string | undefined {
-  const { open, read, close } = native();
-  const fd = open(cString("/proc/self/maps"), 0x80000 /* O_CLOEXEC */);
-  if (fd < 0) return undefined;
   const decoder = new TextDecoder();
-  const chunk = new Uint8Array(new ArrayBuffer(64 * 1024));
   let text = "";
+  const opened = readChunks("/proc/self/maps", (chunk) => {
+    text += decoder.decode(chunk, { stream: true });
+  });
+  return opened ? text : undefined;
+}
+
+/** Reads a file of the kernel's own; whether there is one. */
+function readChunks(
+  path: string,
+  take: (chunk: Uint8Array) => void,
+): boolean {
+  const { open, read, close } = native();
+  const fd = open(cString(path), 0x80000 /* O_CLOEXEC */);
+  if (fd < 0) return false;
+  const chunk = new Uint8Array(new ArrayBuffer(64 * 1024));
   for (;;) {
     const count = Number(read(fd, chunk, BigInt(chunk.length)));
     if (count <= 0) break;
-    text += decoder.decode(chunk.subarray(0, count), { stream: true });
+    take(chunk.subarray(0, count));
   }
   close(fd);
-  return text;
+  return true;
 }
+
+/**
+ * How many more mappings the system grants this process, vm.max_map_count in
+ * all. `Infinity` where there is no /proc.
+ */
+export function mappingsLeft(): number {
+  let limit = Infinity;
+  readChunks("/proc/sys/vm/max_map_count", (chunk) => {
+    limit = parseInt(new TextDecoder().decode(chunk));
+  });
+  let used = 0;
+  readChunks("/proc/self/maps", (chunk) => {
+    for (let at = -1; (at = chunk.indexOf(NEWLINE, at + 1)) !== -1;) used++;
+  });
+  return limit - used;
+}
+
+const NEWLINE = 10;

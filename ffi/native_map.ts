@@ -11,6 +11,7 @@ import { check, clearMessage } from "./error.ts";
 import { lazily, librarySymbols } from "./library.ts";
 import type { MapSettings } from "./map_options.ts";
 import { type Persistence, persistenceOf } from "./persistence.ts";
+import { checkMappingLimit } from "./mapping_limit.ts";
 import {
   add,
   cell,
@@ -204,6 +205,7 @@ export function newMap(
   length: number,
   place?: (config: ConfigPointer) => void,
 ): MapPointer {
+  checkMappingLimit();
   const c = native();
   clearMessage();
   check(c.pmem2_config_new(cell), "pmem2_config_new");
