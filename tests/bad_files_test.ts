@@ -5,11 +5,11 @@ import {
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { descriptorsIn } from "./native_process.ts";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
-import { testUnless } from "./test_unless.ts";
+import { descriptorsIn } from "./support/native_process.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 const PAGE = 4096;
 const SMALL_DISK = 2 ** 20;
@@ -102,9 +102,9 @@ Deno.test("a file that may not grow is an error, and as it was", async () => {
   const { code, stderr } = await run(`
     import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
     import { assertEquals, assertThrows } from "@std/assert";
-    import { limitFileSize } from "./tests/native_process.ts";
-    import { assertRefused } from "./tests/refusal.ts";
-    import { Scratch } from "./tests/scratch.ts";
+    import { limitFileSize } from "./tests/support/native_process.ts";
+    import { assertRefused } from "./tests/support/refusal.ts";
+    import { Scratch } from "./tests/support/scratch.ts";
     using scratch = new Scratch();
     const old = scratch.file("old", 5000);
     const content = Deno.readFileSync(old);

@@ -13,7 +13,7 @@ import {
 import { constants } from "node:os";
 import { codeOf, errnoOf } from "../ffi/error_code.ts";
 import { check, clearMessage, failure } from "../ffi/error.ts";
-import { assertRefused } from "./refusal.ts";
+import { assertRefused } from "./support/refusal.ts";
 
 Deno.test("Pmem2Error tells code, errno, call and libpmem2's message", () => {
   const error = assertRefused(

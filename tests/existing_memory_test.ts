@@ -6,13 +6,17 @@ import {
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { dirtyBytes, dirtyPagesObstacle } from "./dirty_pages.ts";
-import { ForeignMemory, freeAddress, native } from "./native_process.ts";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
-import { granularities } from "./store_checks.ts";
-import { run } from "./subprocess.ts";
-import { testUnless } from "./test_unless.ts";
+import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
+import {
+  ForeignMemory,
+  freeAddress,
+  native,
+} from "./support/native_process.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
+import { granularities } from "./support/store_checks.ts";
+import { run } from "./support/subprocess.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 const PROT_NONE = 0;
 const PROT_READ = 1;
@@ -147,7 +151,7 @@ Deno.test("Pmem2Map.persist() of existing memory at page granularity returns", a
   const { code, signal, stdout, stderr } = await run(
     `
     import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
-    import { ForeignMemory } from "./tests/native_process.ts";
+    import { ForeignMemory } from "./tests/support/native_process.ts";
     using source = Pmem2Source.anonymous(65536);
     using memory = new ForeignMemory(65536);
     using map = Pmem2Map.unsafeFromExisting(
@@ -408,7 +412,7 @@ Deno.test("Pmem2Map.unsafeFromExisting() says when the process has too few pthre
     `
     import { libraryInfo, Pmem2Error, Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
     import { assert, assertEquals, assertThrows } from "@std/assert";
-    import { ForeignMemory, freeKeys, native } from "./tests/native_process.ts";
+    import { ForeignMemory, freeKeys, native } from "./tests/support/native_process.ts";
     using source = Pmem2Source.anonymous(4096);
     using memory = new ForeignMemory(4096);
     const take = () =>

@@ -5,9 +5,9 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
 
 const PAGE = 4096;
 

@@ -13,12 +13,12 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { dirtyBytes, dirtyPagesObstacle } from "./dirty_pages.ts";
-import { compileRecorder, recorderObstacle } from "./recorder.ts";
-import { Scratch } from "./scratch.ts";
-import { granularities } from "./store_checks.ts";
-import { run } from "./subprocess.ts";
-import { testUnless } from "./test_unless.ts";
+import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
+import { compileRecorder, recorderObstacle } from "./support/recorder.ts";
+import { Scratch } from "./support/scratch.ts";
+import { granularities } from "./support/store_checks.ts";
+import { run } from "./support/subprocess.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 const noDirtyPages = dirtyPagesObstacle();
 
@@ -377,7 +377,7 @@ testUnless(
       `
       import { Pmem2Map } from "@pmem2/pmem2";
       import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-      import { Recorder } from "./tests/recorder.ts";
+      import { Recorder } from "./tests/support/recorder.ts";
 
       const recorder = new Recorder();
       const map = Pmem2Map.open(Deno.args[0], { createNew: true, size: 65536 });

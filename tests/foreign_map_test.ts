@@ -6,8 +6,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { ForeignCode } from "./foreign_code.ts";
-import { assertRefused } from "./refusal.ts";
+import { ForeignCode } from "./support/foreign_code.ts";
+import { assertRefused } from "./support/refusal.ts";
 
 const PAGE = 4096;
 

@@ -1,6 +1,6 @@
 import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertThrows } from "@std/assert";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 

@@ -20,8 +20,8 @@ import { assert } from "@std/assert";
 import { type Member, members, type Receiver } from "./hostile/members.ts";
 import { Values } from "./hostile/values.ts";
 import { Hook, World } from "./hostile/world.ts";
-import { limitFileSize } from "./native_process.ts";
-import { Random } from "./random.ts";
+import { limitFileSize } from "./support/native_process.ts";
+import { Random } from "./support/random.ts";
 
 const calls = Number(Deno.args[0] ?? 50_000);
 const seed = Number(Deno.args[1] ?? Date.now() % 2 ** 32);

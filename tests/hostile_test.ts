@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { runFile } from "./subprocess.ts";
+import { runFile } from "./support/subprocess.ts";
 
 Deno.test("50,000 hostile calls neither crash, corrupt nor leak", async () => {
   const { code, signal, stdout, stderr } = await runFile("tests/hostile.ts", {

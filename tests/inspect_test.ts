@@ -1,7 +1,7 @@
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
 
 const PAGE = 4096;
 

@@ -7,8 +7,8 @@
 
 import { Log } from "../examples/log.ts";
 import { makeRecord } from "./kill_writer.ts";
-import { Scratch } from "./scratch.ts";
-import { command } from "./subprocess.ts";
+import { Scratch } from "./support/scratch.ts";
+import { command } from "./support/subprocess.ts";
 
 const SIZE = 32 * 1024 * 1024;
 const WRITERS = 2;

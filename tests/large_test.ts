@@ -1,9 +1,9 @@
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { dirtyBytes, dirtyPagesObstacle } from "./dirty_pages.ts";
+import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
 import { emulatePmem } from "@pmem2/pmem2/testing";
-import { Scratch } from "./scratch.ts";
-import { testUnless } from "./test_unless.ts";
+import { Scratch } from "./support/scratch.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 // Of address space: the file has holes, and of the memory hardly a page is used.
 const SIZE = 6 * 2 ** 30;

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { run } from "./subprocess.ts";
+import { run } from "./support/subprocess.ts";
 
 Deno.test("nothing native is left behind by what is closed or refused", async () => {
   const ended = await run(

@@ -1,10 +1,10 @@
 import { libraryInfo } from "@pmem2/pmem2";
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { copyWithout, exportedFunctions } from "./elf.ts";
-import { libraryFile } from "./library_file.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
-import { testUnless } from "./test_unless.ts";
+import { copyWithout, exportedFunctions } from "./support/elf.ts";
+import { libraryFile } from "./support/library_file.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 /** What libpmem2 2.0 dropped. */
 const dropped = [

@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { candidates, older } from "../ffi/library.ts";
-import { run } from "./subprocess.ts";
+import { run } from "./support/subprocess.ts";
 
 /** What a first use throws, as lines: the error's name, then its message. */
 async function firstUse(

@@ -17,9 +17,14 @@ import {
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
 import { assert, assertEquals } from "@std/assert";
-import { mappings, memory, native, nativeMaps } from "./native_process.ts";
-import { Random } from "./random.ts";
-import { Scratch } from "./scratch.ts";
+import {
+  mappings,
+  memory,
+  native,
+  nativeMaps,
+} from "./support/native_process.ts";
+import { Random } from "./support/random.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const count = Number(Deno.args[0] ?? 60_000);
 const limit = Number(Deno.readTextFileSync("/proc/sys/vm/max_map_count"));

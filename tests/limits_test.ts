@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { frugal, run, runFile } from "./subprocess.ts";
+import { frugal, run, runFile } from "./support/subprocess.ts";
 
 Deno.test("many maps, and the kernel's limit of mappings, are borne", async () => {
   const { code, signal, stdout, stderr } = await runFile("tests/limits.ts", {

@@ -7,9 +7,9 @@ import {
 } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
 
 const PAGE = 4096;
 

@@ -14,8 +14,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 

@@ -2,19 +2,19 @@ import { type Granularity, Pmem2Map, type StoreOptions } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { dirtyBytes, dirtyPagesObstacle } from "./dirty_pages.ts";
-import { libraryFile } from "./library_file.ts";
-import { compileRecorder, recorderObstacle } from "./recorder.ts";
-import { Scratch, testDirectory } from "./scratch.ts";
+import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
+import { libraryFile } from "./support/library_file.ts";
+import { compileRecorder, recorderObstacle } from "./support/recorder.ts";
+import { Scratch, testDirectory } from "./support/scratch.ts";
 import {
   assertSameBytes,
   checkBytes,
   checkNoSync,
   checkPages,
   granularities,
-} from "./store_checks.ts";
-import { type Ended, runFile } from "./subprocess.ts";
-import { testUnless } from "./test_unless.ts";
+} from "./support/store_checks.ts";
+import { type Ended, runFile } from "./support/subprocess.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 const noDirtyPages = dirtyPagesObstacle();
 
@@ -70,7 +70,7 @@ function assertChecked(ended: Ended): void {
 
 /** Runs store_checks.ts where no library but this one may be opened. */
 function runWithoutLibffi(library: string, args: string[]): Promise<Ended> {
-  return runFile("tests/store_checks.ts", {
+  return runFile("tests/support/store_checks.ts", {
     flags: [
       `--allow-ffi=${library}`,
       "--allow-read",
@@ -126,7 +126,7 @@ testUnless(
     using scratch = new Scratch();
     const recorder = compileRecorder(scratch.directory);
     assertChecked(
-      await runFile("tests/store_checks.ts", {
+      await runFile("tests/support/store_checks.ts", {
         env: { PMEM2_LIBRARY: recorder },
         args: ["calls", scratch.directory, "libffi"],
       }),

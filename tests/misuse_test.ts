@@ -11,7 +11,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { type Any, Setting } from "./setting.ts";
+import { type Any, Setting } from "./support/setting.ts";
 
 const PAGE = 4096;
 

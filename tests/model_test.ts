@@ -5,9 +5,9 @@ import {
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { Random } from "./random.ts";
-import { ModelWalk, ReservationModel } from "./reservation_model.ts";
-import { Scratch } from "./scratch.ts";
+import { Random } from "./support/random.ts";
+import { ModelWalk, ReservationModel } from "./support/reservation_model.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 const PAGES = 32;

@@ -1,8 +1,8 @@
 import { libraryInfo } from "@pmem2/pmem2";
 import { assert, assertEquals } from "@std/assert";
 import { candidates } from "../ffi/library.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
 
 /** All paths of the library that may be granted. */
 function libraryPaths(): string[] {

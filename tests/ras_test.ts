@@ -1,11 +1,11 @@
 import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { memory, openDescriptors } from "./native_process.ts";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
-import { testUnless } from "./test_unless.ts";
+import { memory, openDescriptors } from "./support/native_process.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 /** Whether the tests' files lie on persistent memory: by the kernel's word. */
 function onPersistentMemory(): boolean {

@@ -1,8 +1,8 @@
 import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assertEquals, assertThrows } from "@std/assert";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
 
 // Everything a caller may try on memory that can't be written to, or not be
 // read: whatever gets through ends the process.

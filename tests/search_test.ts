@@ -1,6 +1,6 @@
 import { type Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 const PAGES = 16;

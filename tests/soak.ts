@@ -19,8 +19,8 @@ import {
   mappings,
   memory,
   openDescriptors,
-} from "./native_process.ts";
-import { Scratch } from "./scratch.ts";
+} from "./support/native_process.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const maps = Number(Deno.args[0] ?? 200_000);
 const reservations = Number(Deno.args[1] ?? 100_000);

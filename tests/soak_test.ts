@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { runFile } from "./subprocess.ts";
+import { runFile } from "./support/subprocess.ts";
 
 Deno.test("nothing grows with maps and reservations that come and go", async () => {
   const { code, signal, stdout, stderr } = await runFile("tests/soak.ts", {

@@ -1,8 +1,8 @@
 import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ForeignCode } from "./foreign_code.ts";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
+import { ForeignCode } from "./support/foreign_code.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 const O_RDONLY = 0;

@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import * as tables from "../ffi/symbols.ts";
-import { exportedFunctions } from "./elf.ts";
-import { libraryFile } from "./library_file.ts";
-import { testUnless } from "./test_unless.ts";
+import { exportedFunctions } from "./support/elf.ts";
+import { libraryFile } from "./support/library_file.ts";
+import { testUnless } from "./support/test_unless.ts";
 
 const { libffiSymbols, ...pmem2Tables } = tables;
 

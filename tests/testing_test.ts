@@ -1,9 +1,9 @@
 import { type Granularity, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Scratch } from "./scratch.ts";
-import { granularities } from "./store_checks.ts";
-import { run } from "./subprocess.ts";
+import { Scratch } from "./support/scratch.ts";
+import { granularities } from "./support/store_checks.ts";
+import { run } from "./support/subprocess.ts";
 
 const variable = "PMEM2_FORCE_GRANULARITY";
 const values = { "byte": "BYTE", "cache-line": "CACHE_LINE", "page": "PAGE" };

@@ -5,8 +5,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { Scratch } from "./scratch.ts";
-import { run } from "./subprocess.ts";
+import { Scratch } from "./support/scratch.ts";
+import { run } from "./support/subprocess.ts";
 
 const PAGE = 4096;
 

@@ -5,9 +5,9 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { ForeignCode } from "./foreign_code.ts";
-import { assertRefused } from "./refusal.ts";
-import { Scratch } from "./scratch.ts";
+import { ForeignCode } from "./support/foreign_code.ts";
+import { assertRefused } from "./support/refusal.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 const MIB = 2 ** 20;

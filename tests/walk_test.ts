@@ -5,7 +5,7 @@ import {
   type WalkOptions,
 } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 const PAGES = 16;

@@ -1,13 +1,13 @@
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertThrows } from "@std/assert";
-import { freeKeys, mappings } from "./native_process.ts";
-import { Scratch } from "./scratch.ts";
+import { freeKeys, mappings } from "./support/native_process.ts";
+import { Scratch } from "./support/scratch.ts";
 
 const PAGE = 4096;
 
 /** A worker that runs one program, and what it answers. */
 class Helper implements Disposable {
-  readonly #file = Deno.makeTempFileSync({ suffix: ".ts" });
+  readonly #file = Deno.makeTempFileSync({ suffix: ".js" });
   readonly #worker: Worker;
 
   constructor(program: string) {

@@ -1,6 +1,6 @@
 import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assert, assertEquals } from "@std/assert";
-import { Scratch } from "../scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 Deno.test("H17: the descriptor of a source is never given to another file", () => {
   using scratch = new Scratch();

@@ -1,8 +1,8 @@
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ForeignMemory, native } from "../native_process.ts";
-import { Scratch } from "../scratch.ts";
-import { frugal } from "../subprocess.ts";
+import { ForeignMemory, native } from "../support/native_process.ts";
+import { Scratch } from "../support/scratch.ts";
+import { frugal } from "../support/subprocess.ts";
 import { assertSurvives } from "./survival.ts";
 
 Deno.test("H1: 1,100 maps at once take no pthread key", () =>

@@ -1,4 +1,4 @@
-import { testUnless } from "../test_unless.ts";
+import { testUnless } from "../support/test_unless.ts";
 import { assertSurvives } from "./survival.ts";
 
 Deno.test("H5: no offset wraps around to the page before a reservation", () =>

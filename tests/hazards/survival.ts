@@ -5,16 +5,16 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { run } from "../subprocess.ts";
+import { run } from "../support/subprocess.ts";
 
 /** What the programs of these tests begin with. */
 const prelude = `
 import { Pmem2Error, Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import * as process from "./tests/native_process.ts";
-import { assertRefused } from "./tests/refusal.ts";
-import { Scratch } from "./tests/scratch.ts";
+import * as process from "./tests/support/native_process.ts";
+import { assertRefused } from "./tests/support/refusal.ts";
+import { Scratch } from "./tests/support/scratch.ts";
 `;
 
 /** A program that hangs is as dead as one that crashed. */

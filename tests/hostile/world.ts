@@ -17,9 +17,9 @@ import {
   mappedBytes,
   native,
   nativeMaps,
-} from "../native_process.ts";
-import type { Random } from "../random.ts";
-import { Scratch } from "../scratch.ts";
+} from "../support/native_process.ts";
+import type { Random } from "../support/random.ts";
+import { Scratch } from "../support/scratch.ts";
 
 // Taken from the classes: hostile calls may give objects other prototypes.
 const bound = <F>(method: unknown) =>

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Log } from "../examples/log.ts";
+import { Log } from "../../examples/log.ts";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 const SIZE = 8192;
 const encoder = new TextEncoder();

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 Deno.test("basic.ts writes its greeting, and only that", async () => {
   using scratch = new Scratch();

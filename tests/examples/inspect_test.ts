@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Pmem2Map } from "@pmem2/pmem2";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 Deno.test("inspect.ts tells what libpmem2 does, as JSON", async () => {
   using scratch = new Scratch();

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { RedoList } from "../examples/redo.ts";
+import { RedoList } from "../../examples/redo.ts";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
-import { command } from "./subprocess.ts";
+import { Scratch } from "../support/scratch.ts";
+import { command } from "../support/subprocess.ts";
 
 const SIZE = 65_536;
 const MARK = 8;
@@ -110,7 +110,8 @@ Deno.test("RedoList has whole changes only when its writer is killed", async () 
   const path = scratch.path("pool");
   RedoList.open(path, { size: 2 ** 22 }).close();
   for (let round = 0; round < 4; round++) {
-    const child = command("tests/redo_writer.ts", { args: [path] }).spawn();
+    const child = command("tests/examples/redo_writer.ts", { args: [path] })
+      .spawn();
     const errors = new Response(child.stderr).text();
     let output = "";
     for await (

@@ -5,7 +5,7 @@
  * Usage: redo_writer.ts PATH
  */
 
-import { RedoList } from "../examples/redo.ts";
+import { RedoList } from "../../examples/redo.ts";
 
 using list = RedoList.open(Deno.args[0]!);
 const encoder = new TextEncoder();

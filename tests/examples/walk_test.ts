@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
-import { runFile } from "./subprocess.ts";
+import { Scratch } from "../support/scratch.ts";
+import { runFile } from "../support/subprocess.ts";
 
 /** The paths of one part of the output, in the order printed. */
 function walked(output: string, part: "Forwards" | "Backwards"): string[] {

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { GuardedFile, judge } from "../examples/unsafe_shutdown.ts";
+import { GuardedFile, judge } from "../../examples/unsafe_shutdown.ts";
 import { assertExampleFails, permissions } from "./example.ts";
-import { Scratch } from "./scratch.ts";
-import { run, runFile } from "./subprocess.ts";
+import { Scratch } from "../support/scratch.ts";
+import { run, runFile } from "../support/subprocess.ts";
 
 const IN_USE = 8;
 

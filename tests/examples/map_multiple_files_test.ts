@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 Deno.test("map_multiple_files.ts reads several files as one", async () => {
   using scratch = new Scratch();

@@ -5,7 +5,7 @@
  * @module
  */
 
-const root = new URL("..", import.meta.url);
+const root = new URL("../..", import.meta.url);
 
 /**
  * For programs that go where there is no memory for V8 either: it compiles

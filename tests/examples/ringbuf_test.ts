@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { RingBuffer } from "../examples/ringbuf.ts";
+import { RingBuffer } from "../../examples/ringbuf.ts";
 import { assertExampleFails, permissions } from "./example.ts";
-import { Scratch } from "./scratch.ts";
-import { command } from "./subprocess.ts";
+import { Scratch } from "../support/scratch.ts";
+import { command } from "../support/subprocess.ts";
 
 const SIZE = 4096;
 const create = { create: true, size: SIZE };

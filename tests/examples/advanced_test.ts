@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 /** As the program prints bytes that lie at an offset. */
 function hexDump(bytes: Uint8Array, offset: number): string {

@@ -6,7 +6,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { libraryInfo } from "@pmem2/pmem2";
-import { type Ended, runFile } from "./subprocess.ts";
+import { type Ended, runFile } from "../support/subprocess.ts";
 
 /** Permissions for one folder, and for the whole of FFI or libpmem2 alone. */
 export function permissions(
