@@ -15,6 +15,7 @@ import { liveReservations } from "./native_vm_reservation.ts";
 import { Persistence } from "./persistence.ts";
 import { cell, type MapPointer, received } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
+import { requireStack } from "./stack.ts";
 import { existingSymbols, flushSymbols } from "./symbols.ts";
 
 const native = lazily(existingSymbols);
@@ -44,6 +45,7 @@ export function mapExisting(
     );
   }
   checkKeys(action);
+  requireStack();
   clearMessage();
   check(
     native().pmem2_map_from_existing(

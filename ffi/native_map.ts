@@ -23,6 +23,7 @@ import {
 } from "./pointer.ts";
 import { stdinLock } from "./process_lock.ts";
 import type { NativeSource } from "./source.ts";
+import { requireStack } from "./stack.ts";
 import { configSymbols, mapSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
@@ -166,6 +167,7 @@ export class NativeMap {
 
   /** Deletes the map and empties its views; if C refuses, nothing changes. */
   delete(): void {
+    requireStack();
     clearMessage();
     const result = native().pmem2_map_delete(cellWith(this.pointer));
     check(result, "pmem2_map_delete");
@@ -206,6 +208,7 @@ export function newMap(
   place?: (config: ConfigPointer) => void,
 ): MapPointer {
   checkMappingLimit();
+  requireStack();
   const c = native();
   clearMessage();
   check(c.pmem2_config_new(cell), "pmem2_config_new");

@@ -36,6 +36,7 @@ import {
   type VmReservationPointer,
 } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
+import { requireStack } from "./stack.ts";
 import { reservationSymbols } from "./symbols.ts";
 
 const native = lazily(reservationSymbols);
@@ -85,6 +86,7 @@ export class NativeVmReservation implements MapOwner {
   readonly #lost: AddressRange[] = [];
 
   constructor(size: number, address: bigint | null) {
+    requireStack();
     const c = native();
     this.#alignment = BigInt(reservationAlignment(size));
     const whole = alignUp(BigInt(size), this.#alignment);
@@ -337,15 +339,20 @@ export class NativeVmReservation implements MapOwner {
 
   // Growing, shrinking, closing
 
+  // All that can fail comes before the native call, and after it assignments.
+
   extend(size: number): void {
+    requireStack();
+    const whole = this.size + size;
+    const end = alignUp(this.address + BigInt(whole), this.#alignment);
+    const { from, to } = this.#taken;
+    const taken = end > to ? { from, to: end } : this.#taken;
+    const { pmem2_vm_reservation_extend } = native();
     clearMessage();
-    check(
-      native().pmem2_vm_reservation_extend(this.pointer, BigInt(size)),
-      "pmem2_vm_reservation_extend",
-    );
-    this.size += size;
-    const to = alignUp(this.end, this.#alignment);
-    if (to > this.#taken.to) this.#taken = { from: this.#taken.from, to };
+    const result = pmem2_vm_reservation_extend(this.pointer, BigInt(size));
+    if (result !== 0) throw failure(result, "pmem2_vm_reservation_extend");
+    this.size = whole;
+    this.#taken = taken;
   }
 
   shrink(offset: number, size: number): void {
@@ -354,30 +361,26 @@ export class NativeVmReservation implements MapOwner {
         "Cannot shrink the reservation as other native code has memory in it",
       );
     }
+    requireStack();
+    const [at, less] = [BigInt(offset), BigInt(size)];
+    const address = offset === 0 ? this.address + less : this.address;
+    const rest = this.size - size;
+    // libpmem2 unmaps what is below, or else what is above the aligned rest, and
+    // forgets the other without unmapping it.
+    const from = alignDown(address, this.#alignment);
+    const to = alignUp(address + BigInt(rest), this.#alignment);
+    const taken = { from, to };
+    const forgotten = from > this.#taken.from ? this.#taken.to - to : 0n;
+    const full = this.#full < address ? address : this.#full;
+    const { pmem2_vm_reservation_shrink } = native();
     clearMessage();
-    check(
-      native().pmem2_vm_reservation_shrink(
-        this.pointer,
-        BigInt(offset),
-        BigInt(size),
-      ),
-      "pmem2_vm_reservation_shrink",
-    );
-    if (offset === 0) this.address += BigInt(size);
-    this.size -= size;
-    if (this.#full < this.address) this.#full = this.address;
-    this.#afterShrink();
-  }
-
-  /**
-   * Follows libpmem2's arithmetic: it unmaps what is below, or else what is above
-   * the aligned rest, and forgets the other without unmapping it.
-   */
-  #afterShrink(): void {
-    const from = alignDown(this.address, this.#alignment);
-    const to = alignUp(this.end, this.#alignment);
-    if (from > this.#taken.from) release(to, this.#taken.to - to);
-    this.#taken = { from, to };
+    const result = pmem2_vm_reservation_shrink(this.pointer, at, less);
+    if (result !== 0) throw failure(result, "pmem2_vm_reservation_shrink");
+    this.address = address;
+    this.size = rest;
+    this.#full = full;
+    this.#taken = taken;
+    release(to, forgotten);
   }
 
   /** All maps, in address order. */
@@ -390,22 +393,25 @@ export class NativeVmReservation implements MapOwner {
 
   /** Deletes the reservation, which has no maps; if C refuses, nothing changes. */
   delete(): void {
+    requireStack();
+    const call = "pmem2_vm_reservation_delete";
+    const { end } = this;
     if (this.#lost.length > 0) {
-      const call = "pmem2_vm_reservation_delete";
       if (this.findFirst() !== null) {
         throw new Pmem2Error(PMEM2_E_VM_RESERVATION_NOT_EMPTY, call);
       }
+      this.closed = true;
       this.#deleteAround();
     } else {
+      const { pmem2_vm_reservation_delete } = native();
+      const pointer = cellWith(this.pointer);
       clearMessage();
-      check(
-        native().pmem2_vm_reservation_delete(cellWith(this.pointer)),
-        "pmem2_vm_reservation_delete",
-      );
+      const result = pmem2_vm_reservation_delete(pointer);
+      if (result !== 0) throw failure(result, call);
+      this.closed = true;
       release(this.#taken.from, this.address - this.#taken.from);
-      release(this.end, this.#taken.to - this.end);
+      release(end, this.#taken.to - end);
     }
-    this.closed = true;
     // Those that are left were deleted by other native code.
     for (const map of this.#maps.values()) map.lose();
     liveReservations.delete(this);
