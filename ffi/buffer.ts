@@ -10,8 +10,9 @@ import { wrongType } from "./argument.ts";
 
 type Getter<T> = (target: unknown) => T;
 const getter = <T>(prototype: object, key: string | symbol): Getter<T> => {
-  const { get } = Object.getOwnPropertyDescriptor(prototype, key)!;
-  return Function.prototype.call.bind(get!) as Getter<T>;
+  const get = Object.getOwnPropertyDescriptor(prototype, key)?.get;
+  // An engine without it isn't Deno's: that is said when the library is opened.
+  return Function.prototype.call.bind(get ?? Object) as Getter<T>;
 };
 const TypedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const typeTag = getter<string | undefined>(TypedArray, Symbol.toStringTag);
@@ -103,7 +104,7 @@ export const bufferOf: Getter<ArrayBufferLike> = typedArray.buffer;
 
 const detachedGetter = getter<boolean>(ArrayBuffer.prototype, "detached");
 const transfer = Function.prototype.call.bind(
-  ArrayBuffer.prototype.transfer,
+  ArrayBuffer.prototype.transfer ?? Object,
 ) as (buffer: ArrayBuffer, length: number) => ArrayBuffer;
 
 /** Whether a buffer was given away. */

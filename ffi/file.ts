@@ -17,6 +17,7 @@ import { errnoOf } from "./error_code.ts";
 import { lazily } from "./library.ts";
 import { cString } from "./pointer.ts";
 import { workingDirectory } from "./process_lock.ts";
+import { requireStack } from "./stack.ts";
 import { fileSymbols, mapSymbols } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
@@ -127,19 +128,27 @@ export function pathOf(action: string, path: unknown): string {
   );
 }
 
+/** An open file. */
+export interface OpenedFile {
+  /** The caller's to close. */
+  readonly fd: number;
+  /** Takes the file away again, if this call has made it. */
+  discard(): void;
+}
+
 /**
  * Opens a file. Deno opens it first, so that its permissions, prompts and
- * errors are those of `Deno.open`; then C does, for the descriptor, which is
- * the caller's to close.
+ * errors are those of `Deno.open`; then C does, for the descriptor.
  */
-export function openFile(path: string, settings: FileSettings): number {
-  // A map that another worker makes meanwhile changes the working directory.
-  if (!path.startsWith("/") && path !== "") {
-    path = `${workingDirectory()}/${path}`;
-  }
+export function openFile(given: string, settings: FileSettings): OpenedFile {
+  requireStack();
+  const path = absolute(given);
   const name = cString(path);
   const type = typeOf(name);
-  if (type !== undefined && type !== S_IFREG && type !== S_IFCHR) {
+  if (
+    type !== undefined && type !== S_IFREG && type !== S_IFCHR &&
+    !settings.createNew
+  ) {
     refuseType(path);
   }
   const created = type === undefined ? tryToCreate(path, settings) : undefined;
@@ -147,12 +156,47 @@ export function openFile(path: string, settings: FileSettings): number {
   const file = created ??
     Deno.openSync(path, { read: true, write, create, createNew, mode });
   try {
-    return descriptorOf(path, name, file, settings);
-  } catch (error) {
-    if (created !== undefined) Deno.removeSync(path);
-    throw error;
+    const made = created === undefined ? null : identityOf(created, name);
+    const discard = () => {
+      if (made !== null) removeSame(path, name, made);
+    };
+    try {
+      return { fd: descriptorOf(path, name, file, settings), discard };
+    } catch (error) {
+      discard();
+      throw error;
+    }
   } finally {
     file.close();
+  }
+}
+
+/** A map that another worker makes meanwhile changes the working directory. */
+function absolute(path: string): string {
+  if (path.startsWith("/") || path === "") return path;
+  const directory = workingDirectory();
+  return directory === null ? path : `${directory}/${path}`;
+}
+
+/** Which file was made. */
+function identityOf(file: Deno.FsFile, name: Uint8Array): Identity {
+  try {
+    const { dev, ino } = file.statSync();
+    return { device: dev, inode: ino! };
+  } catch {
+    // Deno makes it behind a link that leads out of what is granted, and then
+    // doesn't tell.
+    return identify(AT_FDCWD, name);
+  }
+}
+
+/** Removes a file, unless the name has come to mean another. */
+function removeSame(path: string, name: Uint8Array, made: Identity): void {
+  try {
+    const { device, inode } = identify(AT_FDCWD, name);
+    if (device === made.device && inode === made.inode) Deno.removeSync(path);
+  } catch {
+    // What went wrong before is what the caller is to know.
   }
 }
 
@@ -181,7 +225,6 @@ const S_IFREG = 0o100000;
  * permissions don't cover, since Deno is asked before anything is made of it.
  */
 function typeOf(name: Uint8Array): number | undefined {
-  const AT_FDCWD = -100;
   const STATX_TYPE = 0x1;
   const { statx } = native();
   if (statx(AT_FDCWD, name, 0, STATX_TYPE, statxBuffer) !== 0) return undefined;
@@ -214,6 +257,8 @@ function nameType(info: Deno.FileInfo): string {
 const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
+/** Should the name have become a FIFO's meanwhile, nobody waits for it. */
+const O_NONBLOCK = 0o4000;
 
 function descriptorOf(
   path: string,
@@ -222,12 +267,12 @@ function descriptorOf(
   { write, size }: FileSettings,
 ): number {
   const opened = file.statSync();
-  const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC;
+  const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;
   const fd = native().open(name, flags);
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
   try {
     checkSame(path, opened, fd);
-    if (size !== undefined && opened.isFile) grow(file, fd, opened.size, size);
+    if (size !== undefined && opened.isFile) grow(fd, size);
     return fd;
   } catch (error) {
     native().close(fd);
@@ -251,12 +296,23 @@ function checkSame(path: string, opened: Deno.FileInfo, fd: number): void {
 
 const statxBuffer = new DataView(new ArrayBuffer(256));
 
-/** The device and the inode of an open file, as Deno gives them. */
-function identify(fd: number): { device: number; inode: number } {
+/** Which file it is, as Deno tells it. */
+interface Identity {
+  readonly device: number;
+  readonly inode: number;
+}
+
+const AT_FDCWD = -100;
+const NO_NAME = cString("");
+
+/** Tells which file an open descriptor has, or a name, which is not followed. */
+function identify(fd: number, name: Uint8Array = NO_NAME): Identity {
   const AT_EMPTY_PATH = 0x1000;
+  const AT_SYMLINK_NOFOLLOW = 0x100;
   const STATX_INO = 0x100;
   const { statx } = native();
-  if (statx(fd, cString(""), AT_EMPTY_PATH, STATX_INO, statxBuffer) !== 0) {
+  const flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
+  if (statx(fd, name, flags, STATX_INO, statxBuffer) !== 0) {
     throw new Pmem2Error(-lastErrno(), "statx");
   }
   // struct statx: __u64 stx_ino at 32, __u32 stx_dev_major and _minor at 136.
@@ -269,21 +325,28 @@ function identify(fd: number): { device: number; inode: number } {
   };
 }
 
-/** Allocates the blocks of the file up to `size`; on failure it's as before. */
-function grow(
-  file: Deno.FsFile,
-  fd: number,
-  before: number,
-  size: number,
-): void {
+/**
+ * Allocates the blocks of the file up to `size`. If that fails its size is as
+ * before, since the blocks come first: somebody else may be appending to it.
+ */
+function grow(fd: number, size: number): void {
   if (size === 0) return;
-  const { posix_fallocate } = growing();
-  const EINTR = errnoOf("EINTR");
-  let error: number;
-  do {
-    error = posix_fallocate(fd, 0n, BigInt(size));
-  } while (error === EINTR);
+  const { fallocate, posix_fallocate } = growing();
+  const length = BigInt(size);
+  const [EINTR, EOPNOTSUPP] = [errnoOf("EINTR"), errnoOf("EOPNOTSUPP")];
+  const retried = (allocate: () => number) => {
+    for (;;) {
+      const error = allocate();
+      if (error !== EINTR) return error;
+    }
+  };
+  const FALLOC_FL_KEEP_SIZE = 1;
+  let error = retried(() =>
+    fallocate(fd, FALLOC_FL_KEEP_SIZE, 0n, length) === 0 ? 0 : lastErrno()
+  );
+  if (error === 0 || error === EOPNOTSUPP) {
+    error = retried(() => posix_fallocate(fd, 0n, length));
+  }
   if (error === 0) return;
-  file.truncateSync(before);
   throw new Pmem2Error(-error, "posix_fallocate", `to ${size} bytes`);
 }

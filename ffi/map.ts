@@ -59,6 +59,18 @@ export function liveSource(action: string, source: unknown): NativeSource {
   return native;
 }
 
+/** Maps what was opened for that alone; without a map there's no new file. */
+export function mapOnce(source: NativeSource, map: () => Pmem2Map): Pmem2Map {
+  try {
+    return map();
+  } catch (error) {
+    source.discard?.();
+    throw error;
+  } finally {
+    source.close();
+  }
+}
+
 /**
  * A part of a source in memory, or all of it. C's `struct pmem2_map`.
  *
@@ -76,7 +88,9 @@ export function liveSource(action: string, source: unknown): NativeSource {
  * It changes the working directory: while one worker maps, the others had better
  * name their files by absolute paths. And on a file system without DAX it unmaps
  * the place where the map is to go: memory that another thread's native code
- * maps at that very moment can land there, and is lost.
+ * maps at that very moment can land there, and is lost. It reads the environment
+ * without Deno's lock: while one worker maps, `Deno.env.set` in another can end the
+ * process.
  *
  * @example A counter that survives
  * ```ts
@@ -187,11 +201,7 @@ export class Pmem2Map implements Disposable {
     const action = "open the map";
     const { file, map } = openAndMapSettings(action, options);
     const source = NativeSource.open(pathOf(action, path), file);
-    try {
-      return Pmem2Map.#map(action, source, map);
-    } finally {
-      source.close();
-    }
+    return mapOnce(source, () => Pmem2Map.#map(action, source, map));
   }
 
   /**

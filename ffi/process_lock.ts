@@ -15,8 +15,6 @@
  * @module
  */
 
-import { lastErrno } from "./errno.ts";
-import { Pmem2Error } from "./error.ts";
 import { lazily, libraryInfo } from "./library.ts";
 import { fromCString } from "./pointer.ts";
 import { mapSymbols, pathSymbols } from "./symbols.ts";
@@ -32,8 +30,8 @@ export function stdinLock(): bigint {
     .symbols.stdin;
 }
 
-/** The working directory, as it is while nobody maps. */
-export function workingDirectory(): string {
+/** The working directory, as it is while nobody maps; null if it was removed. */
+export function workingDirectory(): string | null {
   const { flockfile, funlockfile } = native();
   const { getcwd } = path();
   const file = stdinLock();
@@ -42,8 +40,7 @@ export function workingDirectory(): string {
   flockfile(file);
   const result = getcwd(buffer, size);
   funlockfile(file);
-  if (result === 0n) throw new Pmem2Error(-lastErrno(), "getcwd");
-  return fromCString(buffer);
+  return result === 0n ? null : fromCString(buffer);
 }
 
 const PATH_MAX = 4096;

@@ -13,7 +13,8 @@ import {
 } from "./argument.ts";
 import { listBadBlocks, type Pmem2BadBlock } from "./bad_block.ts";
 import { lengthOf, subarray, writableLengthOf } from "./buffer.ts";
-import { check, clearMessage } from "./error.ts";
+import { check, clearMessage, Pmem2Error } from "./error.ts";
+import { errnoOf } from "./error_code.ts";
 import { MAX_FD, MAX_SIZE } from "./limits.ts";
 import { fileSettings, openFile, type OpenOptions, pathOf } from "./file.ts";
 import { lazily } from "./library.ts";
@@ -25,17 +26,27 @@ import {
   type SourcePointer,
 } from "./pointer.ts";
 import { stdinLock } from "./process_lock.ts";
-import { mapSymbols, rasSymbols, sourceSymbols } from "./symbols.ts";
+import { requireStack } from "./stack.ts";
+import {
+  fileSymbols,
+  mapSymbols,
+  rasSymbols,
+  sourceSymbols,
+} from "./symbols.ts";
 
 const native = lazily(mapSymbols);
 const seldom = lazily(sourceSymbols);
 const ras = lazily(rasSymbols);
+const growing = lazily(fileSymbols);
 
 /** Where C writes an int. */
 const int = new Int32Array(new ArrayBuffer(128));
 
 /** What one pread(2) or pwrite(2) moves at most; libpmem2 doesn't go on. */
 const MAX_TRANSFER = 2 ** 30;
+
+/** The errors of a file system that can't store what is to be written. */
+const NO_ROOM = (["ENOSPC", "EDQUOT", "EFBIG", "EIO"] as const).map(errnoOf);
 
 /** What a source is natively; internal to the module. */
 export class NativeSource {
@@ -45,6 +56,8 @@ export class NativeSource {
   /** The descriptor to close with the source, if it's the source's own. */
   readonly ownFd: number | null;
   closed = false;
+  /** Takes the file away again, if it was made when the source was opened. */
+  discard: (() => void) | null = null;
 
   constructor(
     pointer: SourcePointer,
@@ -59,6 +72,7 @@ export class NativeSource {
   }
 
   static fromFd(fd: number, path: string | null, own: boolean): NativeSource {
+    requireStack();
     clearMessage();
     const result = native().pmem2_source_from_fd(cell, fd);
     if (result !== 0 && own) native().close(fd);
@@ -67,6 +81,7 @@ export class NativeSource {
   }
 
   static anonymous(size: number): NativeSource {
+    requireStack();
     clearMessage();
     const result = seldom().pmem2_source_from_anon(cell, BigInt(size));
     check(result, "pmem2_source_from_anon");
@@ -77,7 +92,10 @@ export class NativeSource {
     path: string,
     settings: Parameters<typeof openFile>[1],
   ): NativeSource {
-    return NativeSource.fromFd(openFile(path, settings), path, true);
+    const file = openFile(path, settings);
+    const source = NativeSource.fromFd(file.fd, path, true);
+    source.discard = file.discard;
+    return source;
   }
 
   get size(): number {
@@ -92,6 +110,27 @@ export class NativeSource {
     const result = seldom().pmem2_source_alignment(this.pointer, cell);
     check(result, "pmem2_source_alignment");
     return Number(received());
+  }
+
+  /**
+   * Has the file system find room for what is to be written: libpmem2 doesn't
+   * tell how much of it was. What is no matter of room is left to the write.
+   */
+  allocate(offset: number, length: number): void {
+    if (this.anonymous || length === 0) return;
+    const { posix_fallocate } = growing();
+    const [at, size] = [BigInt(offset), BigInt(length)];
+    const error = posix_fallocate(this.descriptor, at, size);
+    if (NO_ROOM.includes(error)) {
+      throw new Pmem2Error(-error, "posix_fallocate");
+    }
+  }
+
+  get descriptor(): number {
+    clearMessage();
+    const result = seldom().pmem2_source_get_fd(this.pointer, int);
+    check(result, "pmem2_source_get_fd");
+    return int[0]!;
   }
 
   /** Moves bytes between an array and the source. */
@@ -341,15 +380,8 @@ export class Pmem2Source implements Disposable {
    * ```
    */
   get fd(): number | null {
-    const { pointer, anonymous } = Pmem2Source.#live(
-      this,
-      "get the descriptor",
-    );
-    if (anonymous) return null;
-    clearMessage();
-    const result = seldom().pmem2_source_get_fd(pointer, int);
-    check(result, "pmem2_source_get_fd");
-    return int[0]!;
+    const native = Pmem2Source.#live(this, "get the descriptor");
+    return native.anonymous ? null : native.descriptor;
   }
 
   /**
@@ -521,6 +553,8 @@ export class Pmem2Source implements Disposable {
     const length = writableLengthOf(action, "target", target);
     const native = Pmem2Source.#covering(this, action, offset, length);
     native.transfer("pmem2_source_pread_mcsafe", target, offset, length);
+    // libpmem2 doesn't tell how much was read: the file may have got shorter.
+    Pmem2Source.#covering(this, action, offset, length);
   }
 
   /**
@@ -534,7 +568,8 @@ export class Pmem2Source implements Disposable {
    * @throws {RangeError} If it's past the end of the source.
    * @throws {Pmem2Error} PMEM2_E_IO_FAIL at a bad block,
    * PMEM2_E_SOURCE_TYPE_NOT_SUPPORTED for anonymous memory, EBADF if the source
-   * was not opened for writing.
+   * was not opened for writing, ENOSPC, with `call` "posix_fallocate", if the disk
+   * is full: then nothing was written.
    *
    * @example
    * ```ts
@@ -553,6 +588,7 @@ export class Pmem2Source implements Disposable {
     const action = "write to the source";
     const length = lengthOf(action, "data", data);
     const native = Pmem2Source.#covering(this, action, offset, length);
+    native.allocate(offset, length);
     native.transfer("pmem2_source_pwrite_mcsafe", data, offset, length);
   }
 

@@ -331,6 +331,8 @@ export const sourceSymbols = {
 
 /** Growing a file. */
 export const fileSymbols = {
+  // int fallocate(int fd, int mode, off_t offset, off_t len);
+  fallocate: { parameters: [int, int, offset, offset], result: int },
   // int posix_fallocate(int fd, off_t offset, off_t len);
   posix_fallocate: { parameters: [int, offset, offset], result: int },
 } as const satisfies SymbolTable;

@@ -12,6 +12,7 @@ import {
   wrongType,
 } from "./argument.ts";
 import { granularities, type Granularity } from "./granularity.ts";
+import { requireStack } from "./stack.ts";
 
 const variable = "PMEM2_FORCE_GRANULARITY";
 
@@ -23,6 +24,9 @@ let before: string | undefined;
  * Pretends that every medium has a store granularity: until disposed of, every
  * new shared map of a file reports it, whatever the file lies on, and persists
  * accordingly. libpmem2's `PMEM2_FORCE_GRANULARITY`.
+ *
+ * It holds for the whole process: for all workers, and so for all test files that
+ * `deno test --parallel` runs at once. Don't begin or end one while a worker maps.
  *
  * Nothing is durable beyond what the file's own medium makes it; it's for tests.
  * Needs `--allow-env=PMEM2_FORCE_GRANULARITY`, and read and write permission for
@@ -64,7 +68,10 @@ export function emulatePmem(
     throw wrongType(action, "directory", "a string", parent);
   }
   const outer = Deno.env.get(variable);
-  const directory = Deno.makeTempDirSync({ dir: parent, prefix: "pmem2_" });
+  requireStack();
+  const made = Deno.makeTempDirSync({ dir: parent, prefix: "pmem2_" });
+  // The working directory may be another one when it's removed.
+  const directory = made.startsWith("/") ? made : Deno.realPathSync(made);
   const entry = { value: granularity.toUpperCase().replace("-", "_") };
   if (stack.length === 0) before = outer;
   stack.push(entry);
@@ -109,6 +116,10 @@ class Emulation implements Disposable {
     if (this.#end === null) return;
     this.#end();
     this.#end = null;
-    Deno.removeSync(this.#directory, { recursive: true });
+    try {
+      Deno.removeSync(this.#directory, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 }

@@ -21,7 +21,13 @@ import { type OpenOptions, pathOf } from "./file.ts";
 import { granularities } from "./granularity.ts";
 import { drawReservation } from "./layout.ts";
 import { MAX_SIZE } from "./limits.ts";
-import { liveSource, mapOf, nativeMapOf, type Pmem2Map } from "./map.ts";
+import {
+  liveSource,
+  mapOf,
+  mapOnce,
+  nativeMapOf,
+  type Pmem2Map,
+} from "./map.ts";
 import {
   type MapSettings,
   mapSettings,
@@ -34,7 +40,7 @@ import {
   reservationAlignment,
   wholePages,
 } from "./native_vm_reservation.ts";
-import { NativeSource, type Pmem2Source } from "./source.ts";
+import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
 import {
   ForwardWalk,
   type Gap,
@@ -203,7 +209,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
   ): Pmem2Map {
     const action = "map into the reservation";
     if (typeof from !== "string" && !(from instanceof URL)) {
-      if (!isObject(from)) {
+      if (nativeSourceOf(from) === undefined) {
         const rule = "a Pmem2Source, a path or a file: URL";
         throw wrongType(action, "source", rule, from);
       }
@@ -214,14 +220,12 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     const settings = openAndMapSettings(action, options);
     const path = pathOf(action, from);
     const native = Pmem2VmReservation.#live(this, action);
-    // Before the file is made, or grown.
-    checkPlace(action, native, settings.map.at, settings.map.length ?? 1);
+    const { at, offset, length } = settings.map;
+    // Before the file is grown: it will have at least its new size.
+    const least = (settings.file.size ?? 0) - offset;
+    checkPlace(action, native, at, length ?? Math.max(least, 1));
     const source = NativeSource.open(path, settings.file);
-    try {
-      return place(action, native, source, settings.map);
-    } finally {
-      source.close();
-    }
+    return mapOnce(source, () => place(action, native, source, settings.map));
   }
 
   /**
@@ -665,9 +669,10 @@ function place(
   const { at } = settings;
   const length = mappedLength(action, source, settings);
   checkPlace(action, reservation, at, length);
-  const address = at === undefined
+  // Of an empty file libpmem2 has an error of its own.
+  const address = at === undefined && length > 0
     ? reservation.place(length, source.alignment)
-    : reservation.address + BigInt(at);
+    : reservation.address + BigInt(at ?? 0);
   if (address === null) {
     throw new RangeError(
       `Cannot ${action} as no gap fits ${length} bytes: the longest has ${reservation.longestGap()}`,

@@ -206,11 +206,11 @@ Deno.test("a map of emulated memory outlives the emulation", () => {
   assertEquals(map.bytes[2], 3);
 });
 
-Deno.test("an emulation that can't remove its directory has ended all the same", () => {
+Deno.test("an emulation whose directory is gone has ended all the same", () => {
   using _environment = new Environment(undefined);
   const pmem = emulatePmem("byte");
   Deno.removeSync(pmem.directory);
-  assertThrows(() => pmem[Symbol.dispose](), Deno.errors.NotFound);
+  pmem[Symbol.dispose]();
   assertEquals(Deno.env.has(variable), false);
   pmem[Symbol.dispose]();
 });
