@@ -305,3 +305,77 @@ Deno.test("names of all kinds are opened, or refused as Deno refuses them", () =
     );
   }
 });
+
+testUnless(
+  diskObstacle(),
+  "Pmem2Source.write() is refused where a full disk would take a part",
+  () => {
+    using disk = new SmallDisk();
+    const path = disk.path("sparse");
+    Deno.writeFileSync(path, new Uint8Array(0));
+    Deno.truncateSync(path, 8 * SMALL_DISK);
+    using source = Pmem2Source.open(path);
+    const data = new Uint8Array(4 * SMALL_DISK).fill(7);
+    assertRefused(() => source.write(data), "ENOSPC", "posix_fallocate");
+    const bytes = new Uint8Array(PAGE);
+    source.read(bytes);
+    assertEquals(bytes, new Uint8Array(PAGE));
+    source.write(data.subarray(0, PAGE), PAGE);
+    source.read(bytes, PAGE);
+    assertEquals(bytes, data.subarray(0, PAGE));
+  },
+);
+
+Deno.test("a new file that can't be mapped is not left behind", () => {
+  using scratch = new Scratch();
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  const path = scratch.path("new");
+  const options = { create: true, size: 8 * PAGE };
+  for (
+    const refused of [
+      () => reservation.map(path, options),
+      () => reservation.map(path, { ...options, at: 0 }),
+      () => Pmem2Map.open(path, { ...options, offset: 8 * PAGE }),
+      () => Pmem2Map.open(path, { ...options, length: 16 * PAGE }),
+    ]
+  ) {
+    assertThrows(refused, RangeError);
+    assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+  }
+  assertRefused(
+    () => Pmem2Map.open(path, { create: true }),
+    "PMEM2_E_SOURCE_EMPTY",
+    "pmem2_map_new",
+  );
+  assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+
+  const old = scratch.file("old", 10);
+  assertThrows(
+    () => reservation.map(old, { size: 8 * PAGE, at: 0 }),
+    RangeError,
+  );
+  assertEquals(Deno.statSync(old).size, 10);
+});
+
+Deno.test("a file that takes a new file's place is not removed with it", () => {
+  using scratch = new Scratch();
+  const [path, other] = [scratch.path("new"), scratch.file("other", PAGE)];
+  const { statSync } = Deno.FsFile.prototype;
+  Deno.FsFile.prototype.statSync = function () {
+    const info = statSync.call(this);
+    if (!replaced) Deno.renameSync(other, path);
+    replaced = true;
+    return info;
+  };
+  let replaced = false;
+  try {
+    assertRefused(
+      () => Pmem2Source.open(path, { create: true }),
+      "ESTALE",
+      "open",
+    );
+  } finally {
+    Deno.FsFile.prototype.statSync = statSync;
+  }
+  assertEquals(Deno.statSync(path).size, PAGE);
+});
