@@ -11,7 +11,8 @@
  * 3. A **reservation** is a range of addresses that several maps share
  *    ({@linkcode Pmem2VmReservation}), side by side or with gaps.
  * 4. To **walk** it is to go from map to map in address order: a `for … of` over
- *    the reservation, or `maps({ reverse: true })`. `find` looks a range up.
+ *    the reservation, or `maps({ reverse: true })`. `find` looks a range up, and
+ *    `gaps()` lists what is free.
  * 5. To **persist** is to make stores durable. What that takes is the map's store
  *    **granularity**: nothing but a fence ("byte"), flushing cache lines
  *    ("cache-line"), or msync ("page"). `flush` and `drain` are its two halves.

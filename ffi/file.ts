@@ -35,7 +35,8 @@ export interface OpenOptions {
    */
   write?: boolean;
   /**
-   * Create the file if it doesn't exist.
+   * Create the file if it doesn't exist. Give `size`, too, if it's to be mapped:
+   * an empty file can't be.
    *
    * @default {false}
    */

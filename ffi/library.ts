@@ -194,7 +194,7 @@ export function mayOpen(path: string): boolean {
 function permissionError(cause: Error): Error {
   const path = candidates(soname)[1];
   return new Deno.errors.NotCapable(
-    `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "ldconfig -p | grep libpmem2")`,
+    `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "/sbin/ldconfig -p | grep libpmem2")`,
     { cause },
   );
 }

@@ -164,8 +164,9 @@ export class Pmem2Map implements Disposable {
   /**
    * Opens a file, maps it, and lets go of the descriptor: a map needs none. The
    * same as `Pmem2Source.open` and {@linkcode Pmem2Map.from}, except that
-   * `write` is the memory's: the file is opened for writing if `write` is true and `sharing`
-   * "shared", or if `create`, `createNew` or `size` is given. C's
+   * `write` says whether the memory can be written to. The file is opened for
+   * writing if `write` is true and `sharing` "shared", or if `create`, `createNew`
+   * or `size` is given. C's
    * `pmem2_source_from_fd` and `pmem2_map_new`.
    *
    * @param path The path, or a `file:` URL.
@@ -251,7 +252,7 @@ export class Pmem2Map implements Disposable {
 
   /**
    * Makes a map of memory that other native code mapped, and still owns: it must
-   * stay mapped as long as the map is open, which closing doesn't unmap. C's
+   * stay mapped while the map is open, and closing the map doesn't unmap it. C's
    * `pmem2_map_from_existing`.
    *
    * Unsafe, since nobody can tell when the memory goes away: then the next access
@@ -456,7 +457,7 @@ export class Pmem2Map implements Disposable {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotCapable)) throw error;
       throw new Deno.errors.NotCapable(
-        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work as it is`,
+        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with what was granted`,
         { cause: error },
       );
     }
@@ -467,7 +468,7 @@ export class Pmem2Map implements Disposable {
    *
    * @param target Gets the bytes; its length says how many.
    * @param offset Where to read, in bytes from the start of the map: 0 to its
-   * size less the length.
+   * size less the length; 0 if it isn't given.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or not readable.
    * @throws {RangeError} If it's past the end of the map.
@@ -504,7 +505,7 @@ export class Pmem2Map implements Disposable {
    *
    * @param data The bytes.
    * @param offset Where to write, in bytes from the start of the map: 0 to its
-   * size less the length.
+   * size less the length; 0 if it isn't given.
    * @param options Whether and how to flush.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or not writable.
@@ -583,7 +584,8 @@ export class Pmem2Map implements Disposable {
    * C's `pmem2_get_memset_fn`, or what has the same effect and is faster.
    *
    * @param value The value of each byte: 0 to 255.
-   * @param offset Where to start, in bytes from the start of the map.
+   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
+   * given.
    * @param length How many bytes; without it, to the end of the map.
    * @param options Whether and how to flush.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
@@ -621,7 +623,8 @@ export class Pmem2Map implements Disposable {
   /**
    * Makes stores durable: flushes and drains. C's `pmem2_get_persist_fn`.
    *
-   * @param offset Where to start, in bytes from the start of the map.
+   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
+   * given.
    * @param length How many bytes; without it, to the end of the map.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
@@ -658,7 +661,8 @@ export class Pmem2Map implements Disposable {
    * Starts to make stores durable; they are after {@linkcode Pmem2Map.drain}. At
    * page granularity they are at once. C's `pmem2_get_flush_fn`.
    *
-   * @param offset Where to start, in bytes from the start of the map.
+   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
+   * given.
    * @param length How many bytes; without it, to the end of the map.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
@@ -719,7 +723,8 @@ export class Pmem2Map implements Disposable {
    * they survive a failure of those, too. Slow. At page granularity this is
    * {@linkcode Pmem2Map.persist}. C's `pmem2_deep_flush`.
    *
-   * @param offset Where to start, in bytes from the start of the map.
+   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
+   * given.
    * @param length How many bytes; without it, to the end of the map.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
@@ -765,9 +770,10 @@ export class Pmem2Map implements Disposable {
 
   /**
    * {@linkcode Pmem2Map.persist} on another thread: the event loop runs on. The
-   * map can't be closed until it's done.
+   * map can't be closed until it's done. Takes no view.
    *
-   * @param offset Where to start, in bytes from the start of the map.
+   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
+   * given.
    * @param length How many bytes; without it, to the end of the map.
    * @returns A promise that resolves when the stores are durable.
    * @throws {TypeError} Rejects if an argument has the wrong type, or the map is
@@ -804,9 +810,10 @@ export class Pmem2Map implements Disposable {
 
   /**
    * {@linkcode Pmem2Map.deepFlush} on another thread: the event loop runs on. The
-   * map can't be closed until it's done.
+   * map can't be closed until it's done. Takes no view.
    *
-   * @param offset Where to start, in bytes from the start of the map.
+   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
+   * given.
    * @param length How many bytes; without it, to the end of the map.
    * @returns A promise that resolves when the stores are durable.
    * @throws {TypeError} Rejects if an argument has the wrong type, or the map is

@@ -465,8 +465,8 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * How often the device lost power before it had written out what it held. One
-   * that is the same as before tells that what was durable still is. C's
+   * How often the device lost power before it had written out what it held. If it
+   * hasn't changed, what was durable still is. C's
    * `pmem2_source_device_usc`.
    *
    * @returns The device's counter.
@@ -527,7 +527,7 @@ export class Pmem2Source implements Disposable {
    *
    * @param target Gets the bytes; its length says how many.
    * @param offset Where to read, in bytes from the start of the source: 0 to
-   * its size less the length.
+   * its size less the length; 0 if it isn't given.
    * @throws {TypeError} If an argument has the wrong type, or the source is
    * closed.
    * @throws {RangeError} If it's past the end of the source.

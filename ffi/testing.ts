@@ -21,7 +21,7 @@ const stack: { readonly value: string }[] = [];
 let before: string | undefined;
 
 /**
- * Pretends that every medium has a store granularity: until disposed of, every
+ * Pretends that every medium has this store granularity: until disposed of, every
  * new shared map of a file reports it, whatever the file lies on, and persists
  * accordingly. libpmem2's `PMEM2_FORCE_GRANULARITY`.
  *
@@ -35,7 +35,7 @@ let before: string | undefined;
  * @param granularity What every medium is to have.
  * @param options An existing `directory` in which the emulation makes its own;
  * without it, the system's for temporary files. On `/dev/shm` nothing is written
- * to a disk.
+ * to a disk, but Deno demands `--allow-all` there.
  * @returns The emulation: its own `directory`, which is removed at the end with all
  * that is in it, and `path(name)` for a file there.
  * @throws {TypeError} If an argument has the wrong type.

@@ -234,8 +234,8 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
    *
    * @param offset Where the range starts, in bytes from the start of the
    * reservation.
-   * @param length How many bytes; what is past the end of the reservation is
-   * empty. 0 finds the map that contains `offset`, as 1 does.
+   * @param length How many bytes, 1 if it isn't given; what is past the end of the
+   * reservation is empty. 0 finds the map that contains `offset`, as 1 does.
    * @returns The map, or null.
    * @throws {TypeError} If an argument is not a number, or the reservation is
    * closed.
@@ -384,7 +384,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
   }
 
   /**
-   * Walks the maps of a part of the reservation, or backwards, over
+   * Walks the maps of a part of the reservation; backwards with `reverse`, over
    * `pmem2_vm_reservation_map_find_last` and `_prev`. The part is fixed when the
    * walk is made, in addresses.
    *
