@@ -1,9 +1,10 @@
 // Writes a greeting to a file through a map, with plain JavaScript, and makes it
-// durable. What is at the beginning of the file is overwritten.
+// durable. What is at the beginning of the file is overwritten. The file must be
+// there: `truncate -s 4096 FILE` makes one.
 //
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/basic.ts FILE
 //
-// --allow-ffi must be without a path, as the map's memory is used directly.
+// --allow-ffi must be without a path, because it uses the map's bytes.
 
 import { Pmem2Map } from "@pmem2/pmem2";
 import { printable, runProgram, UsageError } from "./program.ts";

@@ -7,6 +7,8 @@
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. examples/unsafe_shutdown.ts read FILE
 //
+// The file must be there: `truncate -s 4096 FILE` makes one.
+//
 // A medium that doesn't count its unsafe shutdowns leaves one question open: what
 // became of a file that was in use.
 
