@@ -273,7 +273,7 @@ function descriptorOf(
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
   try {
     checkSame(path, opened, fd);
-    if (size !== undefined && opened.isFile) grow(fd, size);
+    if (size !== undefined && opened.isFile) grow(file, fd, size);
     return fd;
   } catch (error) {
     native().close(fd);
@@ -330,8 +330,16 @@ function identify(fd: number, name: Uint8Array = NO_NAME): Identity {
  * Allocates the blocks of the file up to `size`. If that fails its size is as
  * before, since the blocks come first: somebody else may be appending to it.
  */
-function grow(fd: number, size: number): void {
+function grow(file: Deno.FsFile, fd: number, size: number): void {
   if (size === 0) return;
+  if (size - file.statSync().blocks! * 512 > freeBytes(fd)) {
+    // Or else the whole disk would be full for a moment.
+    throw new Pmem2Error(
+      -errnoOf("ENOSPC"),
+      "posix_fallocate",
+      `to ${size} bytes`,
+    );
+  }
   const { fallocate, posix_fallocate } = growing();
   const length = BigInt(size);
   const [EINTR, EOPNOTSUPP] = [errnoOf("EINTR"), errnoOf("EOPNOTSUPP")];
@@ -349,5 +357,16 @@ function grow(fd: number, size: number): void {
     error = retried(() => posix_fallocate(fd, 0n, length));
   }
   if (error === 0) return;
+  // The blocks that were found before there were no more stay behind the end.
+  file.truncateSync(file.statSync().size);
   throw new Pmem2Error(-error, "posix_fallocate", `to ${size} bytes`);
+}
+
+const statvfsBuffer = new BigUint64Array(new ArrayBuffer(256));
+
+/** What the file system of an open file has left. */
+function freeBytes(fd: number): number {
+  if (growing().fstatvfs(fd, statvfsBuffer) !== 0) return Infinity;
+  // struct statvfs: f_frsize is the second word, f_bfree the fourth.
+  return Number(statvfsBuffer[1]! * statvfsBuffer[3]!);
 }

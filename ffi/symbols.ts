@@ -331,6 +331,8 @@ export const sourceSymbols = {
 
 /** Growing a file. */
 export const fileSymbols = {
+  // int fstatvfs(int fd, struct statvfs *buf);
+  fstatvfs: { parameters: [int, buffer], result: int },
   // int fallocate(int fd, int mode, off_t offset, off_t len);
   fallocate: { parameters: [int, int, offset, offset], result: int },
   // int posix_fallocate(int fd, off_t offset, off_t len);

@@ -69,9 +69,11 @@ testUnless(
         assertRefused(() => open(path, size), "ENOSPC", "posix_fallocate");
       }
     };
+    const { blocks } = Deno.statSync(old);
     const untouched = () => {
       assertThrows(() => Deno.statSync(made), Deno.errors.NotFound);
       assertEquals(Deno.readFileSync(old), content);
+      assertEquals(Deno.statSync(old).blocks, blocks);
       assertEquals([...reservation.gaps()], [
         { offset: 0, size: 4 * SMALL_DISK },
       ]);
