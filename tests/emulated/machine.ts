@@ -112,7 +112,12 @@ export class Machine implements AsyncDisposable {
   /** SIGKILL: as abrupt as pulling the plug. */
   cutPower(): void {
     if (this.#exited) return;
-    this.#process.kill("SIGKILL");
+    try {
+      this.#process.kill("SIGKILL");
+    } catch (error) {
+      // It has ended by itself, at this very moment.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
