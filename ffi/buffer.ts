@@ -56,7 +56,7 @@ export function isArrayBufferView(value: unknown): value is ArrayBufferView {
 }
 
 /** Whether the value is a `Uint8Array`, of this realm or another. */
-export function isUint8Array(value: unknown): value is Uint8Array {
+function isUint8Array(value: unknown): value is Uint8Array {
   return typeTag(value) === "Uint8Array";
 }
 
@@ -98,9 +98,6 @@ export function subarray(
     length,
   );
 }
-
-/** An array's true buffer; asking for it moves small arrays off V8's heap. */
-export const bufferOf: Getter<ArrayBufferLike> = typedArray.buffer;
 
 const detachedGetter = getter<boolean>(ArrayBuffer.prototype, "detached");
 const transfer = Function.prototype.call.bind(

@@ -332,13 +332,11 @@ function identify(fd: number, name: Uint8Array = NO_NAME): Identity {
  */
 function grow(file: Deno.FsFile, fd: number, size: number): void {
   if (size === 0) return;
+  const refused = (error: number) =>
+    new Pmem2Error(-error, "posix_fallocate", `to ${size} bytes`);
   if (size - file.statSync().blocks! * 512 > freeBytes(fd)) {
     // Or else the whole disk would be full for a moment.
-    throw new Pmem2Error(
-      -errnoOf("ENOSPC"),
-      "posix_fallocate",
-      `to ${size} bytes`,
-    );
+    throw refused(errnoOf("ENOSPC"));
   }
   const { fallocate, posix_fallocate } = growing();
   const length = BigInt(size);
@@ -359,7 +357,7 @@ function grow(file: Deno.FsFile, fd: number, size: number): void {
   if (error === 0) return;
   // The blocks that were found before there were no more stay behind the end.
   file.truncateSync(file.statSync().size);
-  throw new Pmem2Error(-error, "posix_fallocate", `to ${size} bytes`);
+  throw refused(error);
 }
 
 const statvfsBuffer = new BigUint64Array(new ArrayBuffer(256));
