@@ -26,6 +26,13 @@ import {
 const persistence = lazily(persistenceSymbols);
 const flush = lazily(flushSymbols);
 
+let bsearch: Symbols<typeof persistenceSymbols>["bsearch"];
+
+/** Goes before the first {@linkcode call2}. */
+export function openCall2(): void {
+  bsearch = persistence().bsearch;
+}
+
 /**
  * `fn(first, second)`. libc's `bsearch(key, base, nmemb, size, compar)` over
  * one element of size 0 calls `compar(key, base)`, once, whatever that
@@ -36,7 +43,7 @@ export function call2(
   first: bigint,
   second: bigint,
 ): void {
-  persistence().bsearch(first, second, 1n, 0n, fn);
+  bsearch(first, second, 1n, 0n, fn);
 }
 
 /** The same on another thread. */

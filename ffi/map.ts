@@ -4,23 +4,17 @@
  * @module
  */
 
+import * as argument from "./argument.ts";
 import {
   checkBigInt,
   checkInteger,
   checkOneOf,
   checkRange,
   isClosed,
-  isObject,
-  isRange,
   wrongThis,
   wrongType,
 } from "./argument.ts";
-import {
-  isArrayBufferView,
-  lengthOf,
-  viewGetters,
-  writableLengthOf,
-} from "./buffer.ts";
+import * as buffer from "./buffer.ts";
 import { check, clearMessage, Pmem2Error } from "./error.ts";
 import { mapExisting } from "./existing_memory.ts";
 import { type OpenOptions, pathOf } from "./file.ts";
@@ -33,6 +27,7 @@ import {
   mapSettings,
   openAndMapSettings,
 } from "./map_options.ts";
+import * as nativeMap from "./native_map.ts";
 import { mappedLength, NativeMap, newMap, traitsOf } from "./native_map.ts";
 import { add, toBigInt } from "./pointer.ts";
 import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
@@ -41,13 +36,24 @@ import { flushSymbols } from "./symbols.ts";
 // The type alone: at run time reservations are built on maps, not the reverse.
 import type { Pmem2VmReservation } from "./vm_reservation.ts";
 
+// What is imported V8 looks up each time; a module's own constants it knows.
+const { isObject, isRange } = argument;
+const { isArrayBufferView, lengthOf, viewGetters, writableLengthOf } = buffer;
+const { READ, WRITE } = nativeMap;
+
 const flushing = lazily(flushSymbols);
 
 /** The native side of a map; internal to the module. */
-export let nativeMapOf: (value: unknown) => NativeMap | undefined;
+export let nativeMapOf: (value: unknown) => NativeMap | null;
 
 /** The one `Pmem2Map` of a native map; internal to the module. */
 export let mapOf: (native: NativeMap) => Pmem2Map;
+
+/** The native side of a map. */
+let nativeOf: (value: unknown) => NativeMap | null;
+
+/** The native side of `this`, which must be a map that is open. */
+let liveMap: (value: unknown, action: string) => NativeMap;
 
 /** The source behind what a caller gave, which must be open. */
 export function liveSource(action: string, source: unknown): NativeSource {
@@ -112,9 +118,10 @@ export class Pmem2Map implements Disposable {
   readonly #native: NativeMap;
 
   static {
-    nativeMapOf = (value) =>
-      isObject(value) && #native in value ? value.#native : undefined;
+    nativeMapOf = nativeOf = (value) =>
+      isObject(value) && #native in value ? value.#native : null;
     mapOf = (native) => (native.wrapper ??= new Pmem2Map(native)) as Pmem2Map;
+    liveMap = Pmem2Map.#live;
   }
 
   private constructor(native: NativeMap) {
@@ -136,28 +143,6 @@ export class Pmem2Map implements Disposable {
   static #live(value: unknown, action: string): NativeMap {
     const native = Pmem2Map.#of(value, action);
     if (!native.live) throw isClosed(action, "map");
-    return native;
-  }
-
-  static #readable(value: unknown, action: string): NativeMap {
-    const native = Pmem2Map.#live(value, action);
-    if (!native.traits.readable) throw isnt(action, "not readable");
-    return native;
-  }
-
-  static #writable(value: unknown, action: string): NativeMap {
-    const native = Pmem2Map.#live(value, action);
-    if (!native.traits.writable) throw isnt(action, "not writable");
-    return native;
-  }
-
-  /** To flush a cache line the CPU must be able to access it. */
-  static #flushable(value: unknown, action: string): NativeMap {
-    const native = Pmem2Map.#live(value, action);
-    const { readable, writable } = native.traits;
-    if (!readable && !writable) {
-      throw isnt(action, "neither readable nor writable");
-    }
     return native;
   }
 
@@ -450,8 +435,8 @@ export class Pmem2Map implements Disposable {
     // Empties them, if the map is gone.
     void map.live;
     if (map.handedOut !== null) return map.handedOut;
-    Pmem2Map.#readable(value, action);
-    const native = Pmem2Map.#writable(value, action);
+    readable(value, action);
+    const native = writable(value, action);
     try {
       return native.views;
     } catch (error) {
@@ -490,8 +475,8 @@ export class Pmem2Map implements Disposable {
   read(target: Uint8Array, offset: number = 0): void {
     const action = "read from the map";
     const length = writableLengthOf(action, "target", target);
-    const map = Pmem2Map.#readable(this, action);
-    checkRange(action, offset, length, map.size, "map");
+    const map = readable(this, action);
+    checkInMap(action, map, offset, length);
     if (length > 0) map.read(target, offset, length);
   }
 
@@ -529,8 +514,8 @@ export class Pmem2Map implements Disposable {
     const action = "write to the map";
     const flags = options === undefined ? 0 : storeFlags(action, options);
     const length = lengthOf(action, "data", data);
-    const map = Pmem2Map.#writable(this, action);
-    checkRange(action, offset, length, map.size, "map");
+    const map = writable(this, action);
+    checkInMap(action, map, offset, length);
     if (length === 0) return;
     map.persistence.write(map, offset, data, length, flags);
   }
@@ -571,10 +556,10 @@ export class Pmem2Map implements Disposable {
   ): void {
     const action = "move within the map";
     const flags = storeFlags(action, options);
-    Pmem2Map.#readable(this, action);
-    const map = Pmem2Map.#writable(this, action);
-    checkRange(action, target, length, map.size, "map", "target");
-    checkRange(action, source, length, map.size, "map", "source");
+    readable(this, action);
+    const map = writable(this, action);
+    checkInMap(action, map, target, length, "target");
+    checkInMap(action, map, source, length, "source");
     if (length === 0) return;
     map.persistence.move(map, target, source, length, flags);
   }
@@ -613,7 +598,7 @@ export class Pmem2Map implements Disposable {
     const action = "fill the map";
     const flags = storeFlags(action, options);
     checkInteger(action, "value", value, 0, 255);
-    const map = Pmem2Map.#writable(this, action);
+    const map = writable(this, action);
     const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
     if (count === 0) return;
@@ -650,11 +635,13 @@ export class Pmem2Map implements Disposable {
   persist(view: ArrayBufferView): void;
   persist(offset?: number | ArrayBufferView, length?: number): void {
     const action = "persist";
-    const map = Pmem2Map.#flushable(this, action);
-    const start = startOf(action, map, offset);
-    const count = countOf(action, map, start, length, offset);
-    if (count === 0) return;
-    map.persistence.persist(add(map.address, start), toBigInt(count));
+    const map = flushable(this, action);
+    if (isRange(offset, length, map.size)) {
+      map.persist(offset, length as number);
+    } else {
+      const start = startOf(action, map, offset);
+      map.persist(start, countOf(action, map, start, length, offset));
+    }
   }
 
   /**
@@ -691,11 +678,13 @@ export class Pmem2Map implements Disposable {
   flush(view: ArrayBufferView): void;
   flush(offset?: number | ArrayBufferView, length?: number): void {
     const action = "flush";
-    const map = Pmem2Map.#flushable(this, action);
-    const start = startOf(action, map, offset);
-    const count = countOf(action, map, start, length, offset);
-    if (count === 0) return;
-    map.persistence.flush(add(map.address, start), toBigInt(count));
+    const map = flushable(this, action);
+    if (isRange(offset, length, map.size)) {
+      map.flush(offset, length as number);
+    } else {
+      const start = startOf(action, map, offset);
+      map.flush(start, countOf(action, map, start, length, offset));
+    }
   }
 
   /**
@@ -752,7 +741,7 @@ export class Pmem2Map implements Disposable {
   deepFlush(view: ArrayBufferView): void;
   deepFlush(offset?: number | ArrayBufferView, length?: number): void {
     const action = "deep flush";
-    const map = Pmem2Map.#flushable(this, action);
+    const map = flushable(this, action);
     const start = startOf(action, map, offset);
     const count = countOf(action, map, start, length, offset);
     if (count === 0) return;
@@ -793,7 +782,7 @@ export class Pmem2Map implements Disposable {
    */
   async persistAsync(offset?: number, length?: number): Promise<void> {
     const action = "persist";
-    const map = Pmem2Map.#flushable(this, action);
+    const map = flushable(this, action);
     const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
     if (count === 0) return;
@@ -835,7 +824,7 @@ export class Pmem2Map implements Disposable {
    */
   async deepFlushAsync(offset?: number, length?: number): Promise<void> {
     const action = "deep flush";
-    const map = Pmem2Map.#flushable(this, action);
+    const map = flushable(this, action);
     const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
     if (count === 0) return;
@@ -936,6 +925,55 @@ function closeMap(action: string, map: NativeMap): void {
 
 function isnt(action: string, what: string): TypeError {
   return new TypeError(`Cannot ${action} as the map is ${what}`);
+}
+
+// What is asked for each time stands apart from the errors, and from maps that
+// other native code may have deleted: V8 inlines what is short, up to a limit.
+
+function readable(value: unknown, action: string): NativeMap {
+  const native = nativeOf(value);
+  return native !== null && (native.access & READ) !== 0
+    ? native
+    : lookCloser(value, action, READ, "not readable");
+}
+
+function writable(value: unknown, action: string): NativeMap {
+  const native = nativeOf(value);
+  return native !== null && (native.access & WRITE) !== 0
+    ? native
+    : lookCloser(value, action, WRITE, "not writable");
+}
+
+/** To flush a cache line the CPU must be able to access it. */
+function flushable(value: unknown, action: string): NativeMap {
+  const native = nativeOf(value);
+  return native !== null && (native.access & (READ | WRITE)) !== 0
+    ? native
+    : lookCloser(value, action, READ | WRITE, "neither readable nor writable");
+}
+
+function lookCloser(
+  value: unknown,
+  action: string,
+  access: number,
+  otherwise: string,
+): NativeMap {
+  const native = liveMap(value, action);
+  const { readable, writable } = native.traits;
+  const granted = (readable ? READ : 0) | (writable ? WRITE : 0);
+  if ((granted & access) === 0) throw isnt(action, otherwise);
+  return native;
+}
+
+function checkInMap(
+  action: string,
+  map: NativeMap,
+  offset: unknown,
+  length: unknown,
+  name?: string,
+): void {
+  if (isRange(offset, length, map.size)) return;
+  checkRange(action, offset, length, map.size, "map", name);
 }
 
 const NUMBERS_ONLY = true;

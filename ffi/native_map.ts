@@ -7,25 +7,30 @@
 
 import { protectionOf } from "./address_space.ts";
 import { detach, isDetached } from "./buffer.ts";
+import * as copy from "./copy.ts";
 import { check, clearMessage } from "./error.ts";
 import { lazily, librarySymbols } from "./library.ts";
 import type { MapSettings } from "./map_options.ts";
 import { type Persistence, persistenceOf } from "./persistence.ts";
 import { checkMappingLimit } from "./mapping_limit.ts";
 import {
-  add,
   cell,
   cellWith,
   type ConfigPointer,
+  type Halves,
+  halvesOf,
   type MapPointer,
   received,
-  toBigInt,
 } from "./pointer.ts";
+import * as pointer from "./pointer.ts";
 import { stdinLock } from "./process_lock.ts";
 import type { NativeSource } from "./source.ts";
 import { requireStack } from "./stack.ts";
 import { configSymbols, mapSymbols } from "./symbols.ts";
 
+// What is imported V8 looks up each time; a module's own constants it knows.
+const { add, toBigInt } = pointer;
+const { copyOut } = copy;
 const native = lazily(mapSymbols);
 const seldom = lazily(configSymbols);
 
@@ -70,13 +75,22 @@ export function foreignTraits(pointer: MapPointer): MapTraits {
   return { readable, writable, shared: true, path: null };
 }
 
+/** The map was made here and is there. */
+const OWN = 1 << 0;
+/** Its memory may be read. */
+export const READ = 1 << 1;
+/** Its memory may be written to. */
+export const WRITE = 1 << 2;
+
 /** What a map is natively. */
-export class NativeMap {
+export class NativeMap implements Halves {
   // What a walk looks at comes first, side by side in memory.
-  readonly pointer: MapPointer;
-  closed = false;
-  /** Made by other native code, which alone may delete it. */
-  readonly borrowed: boolean;
+  readonly low: number;
+  readonly high: number;
+  /**
+   * What may be done to the memory: the bits `OWN`, `READ` and `WRITE`. 0 where that isn't sure, as the map was closed or is borrowed.
+   */
+  access: number;
   /**
    * The map that came next at the last look, null if there was none: a guess,
    * to be checked.
@@ -85,11 +99,15 @@ export class NativeMap {
   previous: NativeMap | null | undefined;
   /** The one `Pmem2Map` that stands for this map, once somebody asked for it. */
   wrapper: object | null = null;
+  readonly pointer: MapPointer;
   readonly address: bigint;
   readonly size: number;
   readonly granularity: number;
   readonly traits: MapTraits;
   readonly owner: MapOwner | null;
+  closed = false;
+  /** Made by other native code, which alone may delete it. */
+  readonly borrowed: boolean;
   /** Flushes under way on other threads. */
   pending = 0;
   #persistence: Persistence | null = null;
@@ -102,6 +120,12 @@ export class NativeMap {
     borrowed: boolean,
   ) {
     const c = native();
+    const { low, high } = halvesOf(pointer);
+    this.low = low;
+    this.high = high;
+    this.access = borrowed
+      ? 0
+      : OWN | (traits.readable ? READ : 0) | (traits.writable ? WRITE : 0);
     this.pointer = pointer;
     this.address = c.pmem2_map_get_address(pointer);
     this.size = Number(c.pmem2_map_get_size(pointer));
@@ -135,10 +159,21 @@ export class NativeMap {
     return this.#views ??= makeViews(this.address, this.size);
   }
 
+  /** Makes a range durable, if it isn't empty. */
+  persist(offset: number, length: number): void {
+    if (length === 0) return;
+    this.persistence.persist(add(this.address, offset), toBigInt(length));
+  }
+
+  /** Starts to make a range durable, if it isn't empty. */
+  flush(offset: number, length: number): void {
+    if (length === 0) return;
+    this.persistence.flush(add(this.address, offset), toBigInt(length));
+  }
+
   /** Copies out of the map. */
   read(target: Uint8Array, offset: number, length: number): void {
-    const address = add(this.address, offset);
-    librarySymbols().copy_out(target, address, toBigInt(length));
+    copyOut(target, add(this.address, offset), length);
   }
 
   /** Whether the map is there; the maker of a borrowed one may have deleted it. */
@@ -150,6 +185,7 @@ export class NativeMap {
   /** Takes notice that the map is gone: to touch its memory would be the end. */
   lose(): void {
     this.closed = true;
+    this.access = 0;
     if (this.#views !== null && !isDetached(this.#views.buffer)) {
       detach(this.#views.buffer);
     }
@@ -172,6 +208,7 @@ export class NativeMap {
     const result = native().pmem2_map_delete(cellWith(this.pointer));
     check(result, "pmem2_map_delete");
     this.closed = true;
+    this.access = 0;
     if (this.#views !== null) detach(this.#views.buffer);
     this.next = this.previous = undefined;
     this.owner?.forget(this);

@@ -25,20 +25,20 @@ import {
   newMap,
   traitsOf,
 } from "./native_map.ts";
+import * as pointer from "./pointer.ts";
 import {
   cell,
   cellWith,
-  keyOf,
   type MapPointer,
   received,
-  receivedKey,
-  toBigInt,
   type VmReservationPointer,
 } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
 import { requireStack } from "./stack.ts";
 import { reservationSymbols } from "./symbols.ts";
 
+// What is imported V8 looks up each time; a module's own constants it knows.
+const { isReceived, receivedLow, toBigInt } = pointer;
 const native = lazily(reservationSymbols);
 
 const PMEM2_E_MAPPING_EXISTS = -100007;
@@ -78,7 +78,7 @@ export class NativeVmReservation implements MapOwner {
    */
   #taken: AddressRange;
   readonly #maps = new Map<MapPointer, NativeMap>();
-  /** The same by a part of their pointers: a guess, to be checked. */
+  /** The same by the lower half of their pointers: a guess, to be checked. */
   readonly #guesses = new Map<number, NativeMap>();
   /** There is no gap below this address. */
   #full: bigint;
@@ -158,7 +158,12 @@ export class NativeVmReservation implements MapOwner {
       map.pointer,
       cell,
     );
-    if (result === 0 && guess && isFound(guess)) return guess;
+    return result === 0 && guess && isFound(guess)
+      ? guess
+      : this.#foundNext(map, result);
+  }
+
+  #foundNext(map: NativeMap, result: number): NativeMap | null {
     const found = this.#found(result, "pmem2_vm_reservation_map_find_next");
     map.next = found;
     if (found !== null) found.previous = map;
@@ -173,7 +178,12 @@ export class NativeVmReservation implements MapOwner {
       map.pointer,
       cell,
     );
-    if (result === 0 && guess && isFound(guess)) return guess;
+    return result === 0 && guess && isFound(guess)
+      ? guess
+      : this.#foundPrev(map, result);
+  }
+
+  #foundPrev(map: NativeMap, result: number): NativeMap | null {
     const found = this.#found(result, "pmem2_vm_reservation_map_find_prev");
     map.previous = found;
     if (found !== null) found.next = map;
@@ -183,12 +193,12 @@ export class NativeVmReservation implements MapOwner {
   /** The one object for what C has just found, if it has. */
   #found(result: number, call: string): NativeMap | null {
     if (result !== 0) return notFound(result, call);
-    const guess = this.#guesses.get(receivedKey());
+    const guess = this.#guesses.get(receivedLow());
     return guess !== undefined && isFound(guess) ? guess : this.#lookUp();
   }
 
   #lookUp(): NativeMap {
-    const key = receivedKey();
+    const key = receivedLow();
     const map = this.#known(received());
     this.#guesses.set(key, map);
     return map;
@@ -219,7 +229,7 @@ export class NativeVmReservation implements MapOwner {
 
   forget(map: NativeMap): void {
     this.#maps.delete(map.pointer);
-    this.#guesses.delete(keyOf(map.pointer));
+    this.#guesses.delete(map.low);
     if (map.address < this.#full) this.#full = map.address;
   }
 
@@ -437,7 +447,7 @@ function notFound(result: number, call: string): null {
 
 /** Whether C has just found this very map: what it was may be gone. */
 function isFound(guess: NativeMap): boolean {
-  return guess.pointer === received() && !guess.closed && !guess.borrowed;
+  return isReceived(guess) && guess.access !== 0;
 }
 
 /** Whether two maps that other native code made look the same. */

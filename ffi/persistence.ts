@@ -5,25 +5,22 @@
  * @module
  */
 
-import {
-  call2,
-  call2Async,
-  type Call4,
-  libffiCall,
-} from "./function_pointer.ts";
-import { CACHE_LINE } from "./granularity.ts";
+import * as copy from "./copy.ts";
+import * as functionPointer from "./function_pointer.ts";
+import type { Call4 } from "./function_pointer.ts";
+import * as granularity from "./granularity.ts";
 import { lazily, librarySymbols } from "./library.ts";
-import {
-  add,
-  type FunctionPointer,
-  type MapPointer,
-  toBigInt,
-} from "./pointer.ts";
-import { copySymbols, memorySymbols, persistenceSymbols } from "./symbols.ts";
+import * as pointer from "./pointer.ts";
+import type { FunctionPointer, MapPointer } from "./pointer.ts";
+import { memorySymbols, persistenceSymbols } from "./symbols.ts";
 
 const native = lazily(persistenceSymbols);
-const copies = lazily(copySymbols);
 const memory = lazily(memorySymbols);
+// What is imported V8 looks up each time; a module's own constants it knows.
+const { add, toBigInt } = pointer;
+const { copyIn, copyWithin, hold, letGo } = copy;
+const { call2, call2Async, libffiCall, openCall2 } = functionPointer;
+const { CACHE_LINE } = granularity;
 
 // PMEM2_F_MEM_*
 export const NODRAIN = 1 << 0;
@@ -46,6 +43,7 @@ export class Persistence {
   #memory: MemoryFunctions | undefined;
 
   constructor(map: MapPointer, granularity: number) {
+    openCall2();
     this.persistFn = native().pmem2_get_persist_fn(map);
     this.#flushFn = native().pmem2_get_flush_fn(map);
     this.#drainFn = native().pmem2_get_drain_fn(map);
@@ -82,16 +80,15 @@ export class Persistence {
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
-      copies().copy_in(address, data, size);
+      copyIn(address, data, length);
       this.#finish(address, size, flags);
     } else {
       const { memcpyFn, memmoveFn } = this.#functions(map);
-      copied.data = data;
-      const from = addressOf(data, length);
+      const from = hold(data, length);
       const apart = from + size <= address || address + size <= from;
       const copyFn = apart ? memcpyFn : memmoveFn;
       call4(copyFn, address, from, size, toBigInt(flags));
-      copied.data = null;
+      letGo();
     }
   }
 
@@ -108,7 +105,7 @@ export class Persistence {
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
-      copies().memmove(to, from, size);
+      copyWithin(to, from, length);
       this.#finish(to, size, flags);
     } else {
       call4(this.#functions(map).memmoveFn, to, from, size, toBigInt(flags));
@@ -164,9 +161,6 @@ export class Persistence {
   }
 }
 
-/** Kept from the garbage collector, which can't see that its address is in use. */
-const copied: { data: Uint8Array | null } = { data: null };
-
 /** A map, as far as its memory goes. */
 interface Memory {
   readonly pointer: MapPointer;
@@ -190,23 +184,4 @@ export function persistenceOf(
   return known?.persistFn === native().pmem2_get_persist_fn(map)
     ? known
     : shared[granularity] = new Persistence(map, granularity);
-}
-
-/**
- * V8 keeps typed arrays of up to 64 bytes on its heap and may move them between
- * two calls. With a margin, such are copied to where nothing moves; larger
- * ones stay where they are.
- */
-const MAY_MOVE = 256;
-const staging = new Uint8Array(new ArrayBuffer(MAY_MOVE));
-let stagingAddress = 0n;
-
-/** The address of an array, until this module's next call. */
-function addressOf(data: Uint8Array, length: number): bigint {
-  const { copy_out } = librarySymbols();
-  // memmove returns where it copies to, here nothing.
-  if (length > MAY_MOVE) return copy_out(data, 0n, 0n);
-  stagingAddress ||= copy_out(staging, 0n, 0n);
-  copies().copy_in(stagingAddress, data, toBigInt(length));
-  return stagingAddress;
 }

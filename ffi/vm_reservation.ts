@@ -5,13 +5,13 @@
  */
 
 import { pageSize } from "./address_space.ts";
+import * as argument from "./argument.ts";
 import {
   checkBigInt,
   checkBoolean,
   checkInteger,
   checkRange,
   isClosed,
-  isObject,
   optionsOf,
   outOfRange,
   wrongThis,
@@ -49,6 +49,9 @@ import {
   type Walk,
   type WalkOptions,
 } from "./walk.ts";
+
+// What is imported V8 looks up each time; a module's own constants it knows.
+const { isObject, isRange } = argument;
 
 /**
  * A range of addresses that belongs to its maps alone, so that several files lie
@@ -256,11 +259,12 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
   find(offset: number, length: number = 1): Pmem2Map | null {
     const action = "find a map";
     const native = Pmem2VmReservation.#live(this, action);
-    checkInteger(action, "offset", offset);
-    checkInteger(action, "length", length);
-    if (offset >= native.size) return null;
-    const rest = native.size - offset;
-    return wrap(native.findAt(offset, length < rest ? length : rest));
+    if (!isRange(offset, length, native.size)) {
+      checkInteger(action, "offset", offset);
+      checkInteger(action, "length", length);
+      length = native.size - offset;
+    }
+    return offset < native.size ? wrap(native.findAt(offset, length)) : null;
   }
 
   /**
@@ -612,12 +616,16 @@ class Maps extends Iterator<Pmem2Map, undefined> {
     const map = this.#walk.step();
     return map === null
       ? { done: true, value: undefined }
-      : { done: false, value: mapOf(map) };
+      : { done: false, value: wrapperOf(map) };
   }
 }
 
 function wrap(native: NativeMap | null): Pmem2Map | null {
-  return native === null ? null : mapOf(native);
+  return native === null ? null : wrapperOf(native);
+}
+
+function wrapperOf(native: NativeMap): Pmem2Map {
+  return (native.wrapper ?? mapOf(native)) as Pmem2Map;
 }
 
 function ownMap(
@@ -626,8 +634,8 @@ function ownMap(
   map: unknown,
 ): NativeMap {
   const native = nativeMapOf(map);
-  if (native === undefined) throw wrongType(action, "map", "a Pmem2Map", map);
-  if (!native.live) throw isClosed(action, "map");
+  if (native === null) throw wrongType(action, "map", "a Pmem2Map", map);
+  if (native.access === 0 && !native.live) throw isClosed(action, "map");
   if (native.owner !== reservation) {
     throw new TypeError(
       `Cannot ${action} as the map is not in this reservation`,

@@ -59,24 +59,24 @@ export abstract class Walk {
 
   /** The next map, or null for good. */
   step(): NativeMap | null {
-    if (this.#done) return null;
     const current = this.#current;
     // A step is short enough for V8 to make it a part of the caller's loop.
-    const map = current === null || current.closed || current.borrowed
-      ? this.#startOver()
-      : this.next(current);
-    if (map === null || !this.covers(map)) {
-      this.#done = true;
-      return null;
-    }
-    return this.#current = map;
+    const map = current !== null && current.access !== 0
+      ? this.next(current)
+      : this.#startOver();
+    return map !== null && this.covers(map) ? this.#current = map : this.#end();
   }
 
   #startOver(): NativeMap | null {
-    if (this.reservation.closed) return null;
+    if (this.#done || this.reservation.closed) return null;
     const current = this.#current;
     if (current === null) return this.first();
     return current.live ? this.next(current) : this.resume(current);
+  }
+
+  #end(): null {
+    this.#done = true;
+    return this.#current = null;
   }
 
   protected abstract first(): NativeMap | null;
