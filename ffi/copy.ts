@@ -52,8 +52,8 @@ export function copyOut(
 
 /** Copies from one address to another, also where the ranges overlap. */
 export function copyWithin(to: bigint, from: bigint, length: number): void {
-  const ahead = Number(asUintN(12, to - from));
-  if (length <= PIECE || ahead === 0 || ahead >= 32) {
+  const ahead = asUintN(12, to - from);
+  if (length <= PIECE || ahead === 0n || ahead >= 32n) {
     copies().memmove(to, from, toBigInt(length));
   } else {
     copyInPieces(to, from, length);
