@@ -41,7 +41,7 @@ const block = new BigUint64Array(new ArrayBuffer(128));
 
 function newContext(source: SourcePointer): BadBlockContextPointer {
   clearMessage();
-  const result = native().pmem2_badblock_context_new(cell, source);
+  const result = native().pmem2_badblock_context_new(cell(), source);
   check(result, "pmem2_badblock_context_new");
   return received();
 }

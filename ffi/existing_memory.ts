@@ -49,7 +49,7 @@ export function mapExisting(
   clearMessage();
   check(
     native().pmem2_map_from_existing(
-      cell,
+      cell(),
       source.pointer,
       address,
       BigInt(size),

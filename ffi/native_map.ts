@@ -248,7 +248,7 @@ export function newMap(
   requireStack();
   const c = native();
   clearMessage();
-  check(c.pmem2_config_new(cell), "pmem2_config_new");
+  check(c.pmem2_config_new(cell()), "pmem2_config_new");
   const config = received<ConfigPointer>();
   try {
     configure(config, source, settings, length);
@@ -258,7 +258,7 @@ export function newMap(
     const file = stdinLock();
     const { pointer } = source;
     flockfile(file);
-    const result = pmem2_map_new(cell, config, pointer);
+    const result = pmem2_map_new(cell(), config, pointer);
     funlockfile(file);
     check(result, "pmem2_map_new");
     return received();

@@ -27,7 +27,6 @@ import {
 } from "./native_map.ts";
 import * as pointer from "./pointer.ts";
 import {
-  cell,
   cellWith,
   type MapPointer,
   received,
@@ -38,7 +37,7 @@ import { requireStack } from "./stack.ts";
 import { reservationSymbols } from "./symbols.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
-const { isReceived, receivedLow, toBigInt } = pointer;
+const { cell, isReceived, receivedLow, toBigInt } = pointer;
 const native = lazily(reservationSymbols);
 
 const PMEM2_E_MAPPING_EXISTS = -100007;
@@ -97,7 +96,7 @@ export class NativeVmReservation implements MapOwner {
     do {
       chosen = address ?? findFree(whole + this.#alignment, this.#alignment);
       clearMessage();
-      result = c.pmem2_vm_reservation_new(cell, chosen, BigInt(size));
+      result = c.pmem2_vm_reservation_new(cell(), chosen, BigInt(size));
       // Another thread may have been faster.
     } while (
       result === PMEM2_E_MAPPING_EXISTS && address === null && ++tries < 8
@@ -130,21 +129,21 @@ export class NativeVmReservation implements MapOwner {
       this.pointer,
       toBigInt(offset),
       toBigInt(size),
-      cell,
+      cell(),
     );
     return this.#found(result, "pmem2_vm_reservation_map_find");
   }
 
   findFirst(): NativeMap | null {
     return this.#found(
-      native().pmem2_vm_reservation_map_find_first(this.pointer, cell),
+      native().pmem2_vm_reservation_map_find_first(this.pointer, cell()),
       "pmem2_vm_reservation_map_find_first",
     );
   }
 
   findLast(): NativeMap | null {
     return this.#found(
-      native().pmem2_vm_reservation_map_find_last(this.pointer, cell),
+      native().pmem2_vm_reservation_map_find_last(this.pointer, cell()),
       "pmem2_vm_reservation_map_find_last",
     );
   }
@@ -156,7 +155,7 @@ export class NativeVmReservation implements MapOwner {
     const result = native().pmem2_vm_reservation_map_find_next(
       this.pointer,
       map.pointer,
-      cell,
+      cell(),
     );
     return result === 0 && guess && isFound(guess)
       ? guess
@@ -176,7 +175,7 @@ export class NativeVmReservation implements MapOwner {
     const result = native().pmem2_vm_reservation_map_find_prev(
       this.pointer,
       map.pointer,
-      cell,
+      cell(),
     );
     return result === 0 && guess && isFound(guess)
       ? guess

@@ -74,7 +74,7 @@ export class NativeSource {
   static fromFd(fd: number, path: string | null, own: boolean): NativeSource {
     requireStack();
     clearMessage();
-    const result = native().pmem2_source_from_fd(cell, fd);
+    const result = native().pmem2_source_from_fd(cell(), fd);
     if (result !== 0 && own) native().close(fd);
     check(result, "pmem2_source_from_fd");
     return new NativeSource(received(), path, false, own ? fd : null);
@@ -83,7 +83,7 @@ export class NativeSource {
   static anonymous(size: number): NativeSource {
     requireStack();
     clearMessage();
-    const result = seldom().pmem2_source_from_anon(cell, BigInt(size));
+    const result = seldom().pmem2_source_from_anon(cell(), BigInt(size));
     check(result, "pmem2_source_from_anon");
     return new NativeSource(received(), null, true, null);
   }
@@ -100,14 +100,14 @@ export class NativeSource {
 
   get size(): number {
     clearMessage();
-    const result = native().pmem2_source_size(this.pointer, cell);
+    const result = native().pmem2_source_size(this.pointer, cell());
     check(result, "pmem2_source_size");
     return Number(received());
   }
 
   get alignment(): number {
     clearMessage();
-    const result = seldom().pmem2_source_alignment(this.pointer, cell);
+    const result = seldom().pmem2_source_alignment(this.pointer, cell());
     check(result, "pmem2_source_alignment");
     return Number(received());
   }
@@ -489,7 +489,7 @@ export class Pmem2Source implements Disposable {
       "get the unsafe shutdown count",
     );
     clearMessage();
-    const result = ras().pmem2_source_device_usc(pointer, cell);
+    const result = ras().pmem2_source_device_usc(pointer, cell());
     check(result, "pmem2_source_device_usc");
     return received();
   }
