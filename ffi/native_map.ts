@@ -136,7 +136,9 @@ export class NativeMap implements Halves {
   }
 
   get persistence(): Persistence {
-    return this.#persistence ??= this.makePersistence();
+    return this.#persistence === null
+      ? this.#persistence = this.makePersistence()
+      : this.#persistence;
   }
 
   /** Overridden where libpmem2's own functions can't be used. */

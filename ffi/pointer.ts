@@ -10,6 +10,7 @@
 
 /** Taken at import, before anybody's code could have replaced them. */
 const toBig = BigInt;
+const MAX_UINT32 = 2 ** 32 - 1;
 const { asIntN, asUintN } = BigInt;
 
 declare const pointee: unique symbol;
@@ -114,10 +115,9 @@ export function fromCString(bytes: Uint8Array): string {
  * it knows that 64 bits are wanted.
  */
 export function toBigInt(bytes: number): bigint {
-  return asUintN(
-    64,
-    (toBig(bytes / 2 ** 32 >>> 0) << 32n) + toBig(bytes >>> 0),
-  );
+  return bytes <= MAX_UINT32
+    ? asUintN(64, toBig(bytes >>> 0))
+    : asUintN(64, (toBig(bytes / 2 ** 32 >>> 0) << 32n) + toBig(bytes >>> 0));
 }
 
 /** `address + bytes`, as C's pointers add. */
