@@ -36,6 +36,14 @@ const sharedByteLength = getter<number>(
   "byteLength",
 );
 
+const byteLength = getter<number>(ArrayBuffer.prototype, "byteLength");
+
+/** The length of the buffer that an array is a view on. */
+export function bufferLength(array: Uint8Array): number {
+  const buffer = typedArray.buffer(array);
+  return isShared(buffer) ? sharedByteLength(buffer) : byteLength(buffer);
+}
+
 function isShared(buffer: ArrayBufferLike): boolean {
   try {
     sharedByteLength(buffer);

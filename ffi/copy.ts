@@ -9,6 +9,7 @@
  * @module
  */
 
+import { bufferLength } from "./buffer.ts";
 import * as library from "./library.ts";
 import * as pointer from "./pointer.ts";
 import { copySymbols } from "./symbols.ts";
@@ -31,7 +32,7 @@ export function copyIn(
   if (length <= PIECE) {
     copies().copy_in(address, data, toBigInt(length));
   } else {
-    copyWithin(address, holdLarge(data), length);
+    copyWithin(address, holdLonger(data), length);
     letGo();
   }
 }
@@ -45,7 +46,7 @@ export function copyOut(
   if (length <= PIECE) {
     librarySymbols().copy_out(data, address, toBigInt(length));
   } else {
-    copyWithin(holdLarge(data), address, length);
+    copyWithin(holdLonger(data), address, length);
     letGo();
   }
 }
@@ -71,8 +72,19 @@ function copyInPieces(to: bigint, from: bigint, length: number): void {
   }
 }
 
-/** Kept from the garbage collector, which can't see that its address is in use. */
-const held: { data: Uint8Array | null } = { data: null };
+/**
+ * The array that was held last. The garbage collector must not have it while its
+ * address is in use, and can't see that.
+ */
+const held: { data: Uint8Array | null; large: boolean } = {
+  data: null,
+  large: false,
+};
+/** Its address: in here a bigint is 8 bytes and no object. */
+const heldAddress = new BigUint64Array(new ArrayBuffer(128));
+
+/** Buffers up to this size stay held: programs tend to write from the same one. */
+const LARGE = 32 * 1024;
 
 /**
  * V8 keeps typed arrays of up to 64 bytes on its heap and may move them between
@@ -85,7 +97,7 @@ let stagingAddress = 0n;
 
 /** Where an array's bytes can be read, until {@linkcode letGo}. */
 export function hold(data: Uint8Array, length: number): bigint {
-  if (length > MAY_MOVE) return holdLarge(data);
+  if (length > MAY_MOVE) return holdLonger(data);
   stagingAddress ||= addressOf(staging);
   copies().copy_in(stagingAddress, data, toBigInt(length));
   return stagingAddress;
@@ -93,13 +105,21 @@ export function hold(data: Uint8Array, length: number): bigint {
 
 /** The end of what an array was held for. */
 export function letGo(): void {
-  held.data = null;
+  if (held.large) held.data = null;
 }
 
-/** Where a large array's bytes are, until {@linkcode letGo}. */
-function holdLarge(data: Uint8Array): bigint {
+/** Where the bytes of an array are that can't move, until {@linkcode letGo}. */
+function holdLonger(data: Uint8Array): bigint {
+  if (held.data !== data) findOut(data);
+  return heldAddress[0]!;
+}
+
+function findOut(data: Uint8Array): void {
+  const large = bufferLength(data) > LARGE;
+  // Nothing that may fail comes between these.
+  heldAddress[0] = addressOf(data);
+  held.large = large;
   held.data = data;
-  return addressOf(data);
 }
 
 /** memmove returns where it copies to, here nothing. */
