@@ -52,6 +52,9 @@
  * @module
  */
 
+// First of all, for the start to be fast.
+import "./ffi/modules.ts";
+
 export type { Pmem2BadBlock } from "./ffi/bad_block.ts";
 export { Pmem2Error } from "./ffi/error.ts";
 export type { Pmem2ErrorCode } from "./ffi/error_code.ts";
