@@ -14,7 +14,7 @@ import {
 import { lastErrno } from "./errno.ts";
 import { Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
-import { lazily } from "./library.ts";
+import { lazily, librarySymbols } from "./library.ts";
 import { cString } from "./pointer.ts";
 import { workingDirectory } from "./process_lock.ts";
 import { requireStack } from "./stack.ts";
@@ -228,7 +228,9 @@ const S_IFREG = 0o100000;
 function typeOf(name: Uint8Array): number | undefined {
   const STATX_TYPE = 0x1;
   const { statx } = native();
-  if (statx(AT_FDCWD, name, 0, STATX_TYPE, statxBuffer) !== 0) return undefined;
+  if (statx(AT_FDCWD, name, 0, STATX_TYPE, statxAddress()) !== 0) {
+    return undefined;
+  }
   // struct statx: __u16 stx_mode at 28.
   return statxBuffer.getUint16(28, true) & S_IFMT;
 }
@@ -296,6 +298,13 @@ function checkSame(path: string, opened: Deno.FileInfo, fd: number): void {
 }
 
 const statxBuffer = new DataView(new ArrayBuffer(256));
+let statxPointer = 0n;
+
+/** Its address: Deno takes longer to prepare a function for an array. */
+function statxAddress(): bigint {
+  // memmove returns where it copies to, here nothing.
+  return statxPointer ||= librarySymbols().copy_out(statxBuffer, 0n, 0n);
+}
 
 /** Which file it is, as Deno tells it. */
 interface Identity {
@@ -313,7 +322,7 @@ function identify(fd: number, name: Uint8Array = NO_NAME): Identity {
   const STATX_INO = 0x100;
   const { statx } = native();
   const flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
-  if (statx(fd, name, flags, STATX_INO, statxBuffer) !== 0) {
+  if (statx(fd, name, flags, STATX_INO, statxAddress()) !== 0) {
     throw new Pmem2Error(-lastErrno(), "statx");
   }
   // struct statx: __u64 stx_ino at 32, __u32 stx_dev_major and _minor at 136.

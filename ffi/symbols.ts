@@ -133,7 +133,7 @@ export const mapSymbols = {
   close: { parameters: [int], result: int },
   // int statx(int dirfd, const char *pathname, int flags, unsigned int mask,
   //     struct statx *statxbuf);
-  statx: { parameters: [int, buffer, int, unsigned, buffer], result: int },
+  statx: { parameters: [int, buffer, int, unsigned, address], result: int },
   // int *__errno_location(void);
   __errno_location: { parameters: [], result: address },
   // void flockfile(FILE *filehandle);
