@@ -165,7 +165,7 @@ function checkRuntime(): void {
 
 /** Whether `version` is before `minimum`, both like "2.9.6". */
 export function older(version: string, minimum: string): boolean {
-  const parts = (text: string) => text.split(/[^\d]/, 3).map(Number);
+  const parts = (text: string) => text.split(".").map((part) => parseInt(part));
   const [have, want] = [parts(version), parts(minimum)];
   const i = want.findIndex((number, i) => have[i] !== number);
   return i !== -1 && (have[i] ?? 0) < want[i]!;
