@@ -228,7 +228,9 @@ export class Pmem2Map implements Disposable {
     source: NativeSource,
     settings: ReturnType<typeof mapSettings>,
   ): Pmem2Map {
-    const length = mappedLength(action, source, settings);
+    const whole = settings.offset === 0 && settings.length === undefined;
+    // Of a whole source libpmem2 finds the size out by itself.
+    const length = whole ? 0 : mappedLength(action, source, settings);
     const pointer = newMap(source, settings, length);
     return mapOf(
       new NativeMap(pointer, traitsOf(source, settings), null, false),

@@ -12,6 +12,7 @@ import "./address_space.ts";
 import "./argument.ts";
 import "./bad_block.ts";
 import "./buffer.ts";
+import "./copy.ts";
 import "./display_text.ts";
 import "./errno.ts";
 import "./error.ts";

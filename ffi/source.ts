@@ -31,10 +31,12 @@ import {
   fileSymbols,
   mapSymbols,
   rasSymbols,
+  sizeSymbols,
   sourceSymbols,
 } from "./symbols.ts";
 
 const native = lazily(mapSymbols);
+const sizing = lazily(sizeSymbols);
 const seldom = lazily(sourceSymbols);
 const ras = lazily(rasSymbols);
 const growing = lazily(fileSymbols);
@@ -100,7 +102,7 @@ export class NativeSource {
 
   get size(): number {
     clearMessage();
-    const result = native().pmem2_source_size(this.pointer, cell());
+    const result = sizing().pmem2_source_size(this.pointer, cell());
     check(result, "pmem2_source_size");
     return Number(received());
   }

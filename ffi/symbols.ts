@@ -102,8 +102,6 @@ export const librarySymbols = {
 export const mapSymbols = {
   // int pmem2_source_from_fd(struct pmem2_source **src, int fd);
   pmem2_source_from_fd: { parameters: [out, int], result: int },
-  // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
-  pmem2_source_size: { parameters: [source, out], result: int },
   // int pmem2_source_delete(struct pmem2_source **src);
   pmem2_source_delete: { parameters: [out], result: int },
   // int pmem2_config_new(struct pmem2_config **cfg);
@@ -315,6 +313,12 @@ export const addressSpaceSymbols = {
 export const pathSymbols = {
   // char *getcwd(char *buf, size_t size);
   getcwd: { parameters: [buffer, size], result: address },
+} as const satisfies SymbolTable;
+
+/** What all maps take but that of a whole source outside a reservation. */
+export const sizeSymbols = {
+  // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
+  pmem2_source_size: { parameters: [source, out], result: int },
 } as const satisfies SymbolTable;
 
 /** Sources that are no file, and what is seldom asked of one. */
