@@ -20,6 +20,16 @@ const { toBigInt } = pointer;
 const { asUintN } = BigInt;
 const copies = lazily(copySymbols);
 
+/**
+ * The address of what an array has. It's the caller's to see to it that V8
+ * neither moves nor frees that while the address is in use: longer than 64 bytes,
+ * over a buffer of its own, and in module state that is read later.
+ */
+export function addressOf(array: ArrayBufferView): bigint {
+  // memmove returns where it copies to, here nothing.
+  return librarySymbols().copy_out(array, 0n, 0n);
+}
+
 /** The longest piece that is surely copied with ordinary instructions. */
 const PIECE = 2048;
 
@@ -120,9 +130,4 @@ function findOut(data: Uint8Array): void {
   heldAddress[0] = addressOf(data);
   held.large = large;
   held.data = data;
-}
-
-/** memmove returns where it copies to, here nothing. */
-function addressOf(data: Uint8Array): bigint {
-  return librarySymbols().copy_out(data, 0n, 0n);
 }

@@ -5,18 +5,13 @@
  * @module
  */
 
-import {
-  checkBoolean,
-  checkInteger,
-  optionsOf,
-  wrongType,
-} from "./argument.ts";
+import { checkBoolean, checkInteger, optionsOf } from "./argument.ts";
+import { addressOf } from "./copy.ts";
 import { lastErrno } from "./errno.ts";
 import { Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
-import { lazily, librarySymbols } from "./library.ts";
-import { cString } from "./pointer.ts";
-import { workingDirectory } from "./process_lock.ts";
+import { lazily } from "./library.ts";
+import { absolutePath, emptyName, nameOf } from "./path.ts";
 import { requireStack } from "./stack.ts";
 import { fileSymbols, mapSymbols } from "./symbols.ts";
 
@@ -95,40 +90,6 @@ export function fileSettings(
   };
 }
 
-const urlGetter = (key: "protocol" | "host" | "pathname") =>
-  Function.prototype.call.bind(
-    Object.getOwnPropertyDescriptor(URL.prototype, key)!.get!,
-  ) as (url: URL) => string;
-const url = {
-  protocol: urlGetter("protocol"),
-  host: urlGetter("host"),
-  pathname: urlGetter("pathname"),
-};
-
-/** Whether it is one, and doesn't only inherit from one. */
-function isUrl(value: unknown): value is URL {
-  try {
-    url.protocol(value as URL);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The path in the file system that the caller means. */
-export function pathOf(action: string, path: unknown): string {
-  if (typeof path === "string") return path;
-  const rule = "a path or a file: URL";
-  if (!isUrl(path)) throw wrongType(action, "path", rule, path);
-  if (url.protocol(path) !== "file:" || url.host(path) !== "") {
-    throw wrongType(action, "path", rule, url.protocol(path) + "//…");
-  }
-  // A percent sign that encodes nothing is one, as in Deno.
-  return decodeURIComponent(
-    url.pathname(path).replace(/%(?![\da-f]{2})/gi, "%25"),
-  );
-}
-
 /** An open file. */
 export interface OpenedFile {
   /** The caller's to close. */
@@ -143,9 +104,8 @@ export interface OpenedFile {
  */
 export function openFile(given: string, settings: FileSettings): OpenedFile {
   requireStack();
-  const path = absolute(given);
-  const name = cString(path);
-  const type = typeOf(name);
+  const path = absolutePath(given);
+  const type = typeOf(path);
   if (
     type !== undefined && type !== S_IFREG && type !== S_IFCHR &&
     !settings.createNew
@@ -157,12 +117,12 @@ export function openFile(given: string, settings: FileSettings): OpenedFile {
   const file = created ??
     Deno.openSync(path, { read: true, write, create, createNew, mode });
   try {
-    const made = created === undefined ? null : identityOf(created, name);
+    const made = created === undefined ? null : identityOf(created, path);
     const discard = () => {
-      if (made !== null) removeSame(path, name, made);
+      if (made !== null) removeSame(path, made);
     };
     try {
-      return { fd: descriptorOf(path, name, file, settings), discard };
+      return { fd: descriptorOf(path, file, settings), discard };
     } catch (error) {
       discard();
       throw error;
@@ -172,29 +132,22 @@ export function openFile(given: string, settings: FileSettings): OpenedFile {
   }
 }
 
-/** A map that another worker makes meanwhile changes the working directory. */
-function absolute(path: string): string {
-  if (path.startsWith("/") || path === "") return path;
-  const directory = workingDirectory();
-  return directory === null ? path : `${directory}/${path}`;
-}
-
 /** Which file was made. */
-function identityOf(file: Deno.FsFile, name: Uint8Array): Identity {
+function identityOf(file: Deno.FsFile, path: string): Identity {
   try {
     const { dev, ino } = file.statSync();
     return { device: dev, inode: ino! };
   } catch {
     // Deno makes it behind a link that leads out of what is granted, and then
     // doesn't tell.
-    return identify(AT_FDCWD, name);
+    return identify(AT_FDCWD, nameOf(path));
   }
 }
 
 /** Removes a file, unless the name has come to mean another. */
-function removeSame(path: string, name: Uint8Array, made: Identity): void {
+function removeSame(path: string, made: Identity): void {
   try {
-    const { device, inode } = identify(AT_FDCWD, name);
+    const { device, inode } = identify(AT_FDCWD, nameOf(path));
     if (device === made.device && inode === made.inode) Deno.removeSync(path);
   } catch {
     // What went wrong before is what the caller is to know.
@@ -225,9 +178,10 @@ const S_IFREG = 0o100000;
  * its other end, so this comes first; it tells the caller nothing that Deno's
  * permissions don't cover, since Deno is asked before anything is made of it.
  */
-function typeOf(name: Uint8Array): number | undefined {
+function typeOf(path: string): number | undefined {
   const STATX_TYPE = 0x1;
   const { statx } = native();
+  const name = nameOf(path);
   if (statx(AT_FDCWD, name, 0, STATX_TYPE, statxAddress()) !== 0) {
     return undefined;
   }
@@ -265,13 +219,12 @@ const O_NONBLOCK = 0o4000;
 
 function descriptorOf(
   path: string,
-  name: Uint8Array,
   file: Deno.FsFile,
   { write, size }: FileSettings,
 ): number {
   const opened = file.statSync();
   const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;
-  const fd = native().open(name, flags);
+  const fd = native().open(nameOf(path), flags);
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
   try {
     checkSame(path, opened, fd);
@@ -300,10 +253,9 @@ function checkSame(path: string, opened: Deno.FileInfo, fd: number): void {
 const statxBuffer = new DataView(new ArrayBuffer(256));
 let statxPointer = 0n;
 
-/** Its address: Deno takes longer to prepare a function for an array. */
+/** Its address, as to pass an array takes Deno longer. */
 function statxAddress(): bigint {
-  // memmove returns where it copies to, here nothing.
-  return statxPointer ||= librarySymbols().copy_out(statxBuffer, 0n, 0n);
+  return statxPointer ||= addressOf(statxBuffer);
 }
 
 /** Which file it is, as Deno tells it. */
@@ -313,10 +265,8 @@ interface Identity {
 }
 
 const AT_FDCWD = -100;
-const NO_NAME = cString("");
-
 /** Tells which file an open descriptor has, or a name, which is not followed. */
-function identify(fd: number, name: Uint8Array = NO_NAME): Identity {
+function identify(fd: number, name = emptyName()): Identity {
   const AT_EMPTY_PATH = 0x1000;
   const AT_SYMLINK_NOFOLLOW = 0x100;
   const STATX_INO = 0x100;

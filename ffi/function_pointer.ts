@@ -8,13 +8,8 @@
  * @module
  */
 
-import {
-  candidates,
-  dlopen,
-  lazily,
-  librarySymbols,
-  mayOpen,
-} from "./library.ts";
+import { addressOf } from "./copy.ts";
+import { candidates, dlopen, lazily, mayOpen } from "./library.ts";
 import type { FunctionPointer } from "./pointer.ts";
 import {
   flushSymbols,
@@ -88,8 +83,7 @@ const RESULT = 32;
 function prepareCall4(): Call4 | null {
   const libffi = openLibffi();
   if (libffi === null) return null;
-  // memmove returns where it copies to, here nothing.
-  const base = librarySymbols().copy_out(block, 0n, 0n);
+  const base = addressOf(block);
   const at = (word: number) => base + BigInt(word * 8);
 
   // All four arguments and the result as 64-bit integers: in both ABIs each of

@@ -17,7 +17,7 @@ import {
 import * as buffer from "./buffer.ts";
 import { check, clearMessage, Pmem2Error } from "./error.ts";
 import { mapExisting } from "./existing_memory.ts";
-import { type OpenOptions, pathOf } from "./file.ts";
+import type { OpenOptions } from "./file.ts";
 import { granularities, type Granularity, PAGE } from "./granularity.ts";
 import { drawMap } from "./layout.ts";
 import { lazily } from "./library.ts";
@@ -29,6 +29,7 @@ import {
 } from "./map_options.ts";
 import * as nativeMap from "./native_map.ts";
 import { mappedLength, NativeMap, newMap, traitsOf } from "./native_map.ts";
+import { pathOf } from "./path.ts";
 import { add, toBigInt } from "./pointer.ts";
 import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
 import { storeFlags, type StoreOptions } from "./store_options.ts";

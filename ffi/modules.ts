@@ -29,6 +29,7 @@ import "./map_options.ts";
 import "./mapping_limit.ts";
 import "./native_map.ts";
 import "./native_vm_reservation.ts";
+import "./path.ts";
 import "./persistence.ts";
 import "./pointer.ts";
 import "./process_lock.ts";

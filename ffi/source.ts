@@ -16,8 +16,9 @@ import { lengthOf, subarray, writableLengthOf } from "./buffer.ts";
 import { check, clearMessage, Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
 import { MAX_FD, MAX_SIZE } from "./limits.ts";
-import { fileSettings, openFile, type OpenOptions, pathOf } from "./file.ts";
+import { fileSettings, openFile, type OpenOptions } from "./file.ts";
 import { lazily } from "./library.ts";
+import { pathOf } from "./path.ts";
 import {
   cell,
   cellWith,

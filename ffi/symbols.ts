@@ -126,12 +126,12 @@ export const mapSymbols = {
   // enum pmem2_granularity pmem2_map_get_store_granularity(struct pmem2_map *map);
   pmem2_map_get_store_granularity: { parameters: [map], result: unsigned },
   // int open(const char *pathname, int flags);
-  open: { parameters: [buffer, int], result: int },
+  open: { parameters: [address, int], result: int },
   // int close(int fd);
   close: { parameters: [int], result: int },
   // int statx(int dirfd, const char *pathname, int flags, unsigned int mask,
   //     struct statx *statxbuf);
-  statx: { parameters: [int, buffer, int, unsigned, address], result: int },
+  statx: { parameters: [int, address, int, unsigned, address], result: int },
   // int *__errno_location(void);
   __errno_location: { parameters: [], result: address },
   // void flockfile(FILE *filehandle);

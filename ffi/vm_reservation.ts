@@ -17,7 +17,7 @@ import {
   wrongThis,
   wrongType,
 } from "./argument.ts";
-import { type OpenOptions, pathOf } from "./file.ts";
+import type { OpenOptions } from "./file.ts";
 import { granularities } from "./granularity.ts";
 import { drawReservation } from "./layout.ts";
 import { MAX_SIZE } from "./limits.ts";
@@ -40,6 +40,7 @@ import {
   reservationAlignment,
   wholePages,
 } from "./native_vm_reservation.ts";
+import { pathOf } from "./path.ts";
 import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
 import {
   ForwardWalk,
