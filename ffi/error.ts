@@ -64,20 +64,11 @@ export function clearMessage(): void {
   memset(buffer, 0, 1n);
 }
 
-const byte = new Uint8Array(new ArrayBuffer(128));
-
-/**
- * Byte by byte: nobody says what is behind the NUL. libc's strnlen would cost
- * every process a trampoline, for the few that fail.
- */
 function takeMessage(): string {
-  const { copy_out } = librarySymbols();
-  const bytes = new Uint8Array(1024);
-  for (let i = 0; i < bytes.length; i++) {
-    copy_out(byte, buffer + BigInt(i), 1n);
-    if (byte[0] === 0) break;
-    bytes[i] = byte[0]!;
-  }
+  const { strnlen, copy_out } = librarySymbols();
+  const length = strnlen(buffer, 1024n);
+  const bytes = new Uint8Array(new ArrayBuffer(1024));
+  if (length > 0n) copy_out(bytes, buffer, length);
   clearMessage();
   return fromCString(bytes);
 }

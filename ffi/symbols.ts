@@ -96,6 +96,8 @@ export const librarySymbols = {
   },
   // void *memset(void *s, int c, size_t n);
   memset: { parameters: [address, int, size], result: address },
+  // size_t strnlen(const char *s, size_t maxlen);
+  strnlen: { parameters: [address, size], result: size },
 } as const satisfies SymbolTable;
 
 /** Sources and maps: what the first map of a file takes. */
