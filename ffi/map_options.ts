@@ -131,6 +131,17 @@ export function openAndMapSettings(
   action: string,
   options: (OpenOptions & ReservationMapOptions) | null | undefined,
 ): { file: FileSettings; map: MapSettings } {
+  return options === undefined
+    ? defaults ??= readOpenAndMapSettings(action, options)
+    : readOpenAndMapSettings(action, options);
+}
+
+let defaults: ReturnType<typeof readOpenAndMapSettings> | undefined;
+
+function readOpenAndMapSettings(
+  action: string,
+  options: (OpenOptions & ReservationMapOptions) | null | undefined,
+): { file: FileSettings; map: MapSettings } {
   const {
     create,
     createNew,
