@@ -36,12 +36,23 @@ const sharedByteLength = getter<number>(
   "byteLength",
 );
 
-const byteLength = getter<number>(ArrayBuffer.prototype, "byteLength");
+const { getPrototypeOf } = Object;
+const arrayBuffer = ArrayBuffer.prototype;
+const byteLength = getter<number>(arrayBuffer, "byteLength");
 
-/** The length of the buffer that an array is a view on. */
-export function bufferLength(array: Uint8Array): number {
+/**
+ * Whether all of the buffer that an array is a view on has at most so many
+ * bytes. No for some that do, such as shared ones.
+ */
+export function hasSmallBuffer(array: Uint8Array, limit: number): boolean {
   const buffer = typedArray.buffer(array);
-  return isShared(buffer) ? sharedByteLength(buffer) : byteLength(buffer);
+  // Of what isn't one the getter makes an error, which takes long.
+  if (getPrototypeOf(buffer) !== arrayBuffer) return false;
+  try {
+    return byteLength(buffer) <= limit;
+  } catch {
+    return false;
+  }
 }
 
 function isShared(buffer: ArrayBufferLike): boolean {

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { bufferLength } from "./buffer.ts";
+import { hasSmallBuffer } from "./buffer.ts";
 import * as library from "./library.ts";
 import * as pointer from "./pointer.ts";
 import { copySymbols } from "./symbols.ts";
@@ -42,7 +42,7 @@ export function copyIn(
   if (length <= PIECE) {
     copies().copy_in(address, data, toBigInt(length));
   } else {
-    copyWithin(address, holdLonger(data), length);
+    copyWithin(address, holdLonger(data, length), length);
     letGo();
   }
 }
@@ -56,7 +56,7 @@ export function copyOut(
   if (length <= PIECE) {
     librarySymbols().copy_out(data, address, toBigInt(length));
   } else {
-    copyWithin(holdLonger(data), address, length);
+    copyWithin(holdLonger(data, length), address, length);
     letGo();
   }
 }
@@ -107,7 +107,7 @@ let stagingAddress = 0n;
 
 /** Where an array's bytes can be read, until {@linkcode letGo}. */
 export function hold(data: Uint8Array, length: number): bigint {
-  if (length > MAY_MOVE) return holdLonger(data);
+  if (length > MAY_MOVE) return holdLonger(data, length);
   stagingAddress ||= addressOf(staging);
   copies().copy_in(stagingAddress, data, toBigInt(length));
   return stagingAddress;
@@ -119,13 +119,13 @@ export function letGo(): void {
 }
 
 /** Where the bytes of an array are that can't move, until {@linkcode letGo}. */
-function holdLonger(data: Uint8Array): bigint {
-  if (held.data !== data) findOut(data);
+function holdLonger(data: Uint8Array, length: number): bigint {
+  if (held.data !== data) findOut(data, length);
   return heldAddress[0]!;
 }
 
-function findOut(data: Uint8Array): void {
-  const large = bufferLength(data) > LARGE;
+function findOut(data: Uint8Array, length: number): void {
+  const large = length > LARGE || !hasSmallBuffer(data, LARGE);
   // Nothing that may fail comes between these.
   heldAddress[0] = addressOf(data);
   held.large = large;
