@@ -96,9 +96,9 @@ export class NativeMap implements Halves {
    * to be checked.
    */
   next: NativeMap | null | undefined;
-  previous: NativeMap | null | undefined;
   /** The one `Pmem2Map` that stands for this map, once somebody asked for it. */
   wrapper: object | null = null;
+  previous: NativeMap | null | undefined;
   readonly pointer: MapPointer;
   readonly address: bigint;
   readonly size: number;

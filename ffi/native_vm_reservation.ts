@@ -29,7 +29,6 @@ import * as pointer from "./pointer.ts";
 import {
   cellWith,
   type MapPointer,
-  received,
   type VmReservationPointer,
 } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
@@ -37,7 +36,7 @@ import { requireStack } from "./stack.ts";
 import { reservationSymbols } from "./symbols.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
-const { cell, isReceived, receivedLow, toBigInt } = pointer;
+const { cell, isReceived, received, receivedLow, toBigInt } = pointer;
 const native = lazily(reservationSymbols);
 
 const PMEM2_E_MAPPING_EXISTS = -100007;
@@ -154,7 +153,7 @@ export class NativeVmReservation implements MapOwner {
     if (guess === null && this.findLast() === map) return null;
     const result = native().pmem2_vm_reservation_map_find_next(
       this.pointer,
-      map.pointer,
+      pointerOf(map),
       cell(),
     );
     return result === 0 && guess && isFound(guess)
@@ -174,7 +173,7 @@ export class NativeVmReservation implements MapOwner {
     if (guess === null && this.findFirst() === map) return null;
     const result = native().pmem2_vm_reservation_map_find_prev(
       this.pointer,
-      map.pointer,
+      pointerOf(map),
       cell(),
     );
     return result === 0 && guess && isFound(guess)
@@ -442,6 +441,14 @@ export class NativeVmReservation implements MapOwner {
 function notFound(result: number, call: string): null {
   if (result === PMEM2_E_MAPPING_NOT_FOUND) return null;
   throw failure(result, call);
+}
+
+/**
+ * `map.pointer`. A walk asks for the one behind what it has just found, whose
+ * pointer is at hand: the CPU needn't wait for the map's own.
+ */
+function pointerOf(map: NativeMap): MapPointer {
+  return isReceived(map) ? received() : map.pointer;
 }
 
 /** Whether C has just found this very map: what it was may be gone. */
