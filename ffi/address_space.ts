@@ -5,7 +5,7 @@
  * @module
  */
 
-import { lastErrno } from "./errno.ts";
+import { lastErrno } from "./error.ts";
 import { lazily } from "./library.ts";
 import { cString } from "./pointer.ts";
 import { addressSpaceSymbols } from "./symbols.ts";

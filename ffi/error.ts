@@ -1,12 +1,15 @@
 /**
- * libpmem2's errors, and the gate that every return value passes.
+ * libpmem2's errors and libc's, and the gate that every return value passes.
  *
  * @module
  */
 
-import { librarySymbols } from "./library.ts";
 import { codeOf, type Pmem2ErrorCode } from "./error_code.ts";
+import { lazily, librarySymbols } from "./library.ts";
 import { fromCString } from "./pointer.ts";
+import { mapSymbols } from "./symbols.ts";
+
+const native = lazily(mapSymbols);
 
 /**
  * Thrown whenever libpmem2 or the system refuses. The message has libpmem2's
@@ -49,6 +52,16 @@ export class Pmem2Error extends Error {
     this.errno = errno;
     this.call = call;
   }
+}
+
+const value = new Int32Array(new ArrayBuffer(128));
+let location = 0n;
+
+/** What the libc function that has just failed left, a positive number. */
+export function lastErrno(): number {
+  location ||= native().__errno_location();
+  librarySymbols().copy_out(value, location, 4n);
+  return value[0]!;
 }
 
 /** libpmem2 keeps one message a thread, and this isolate is on one. */

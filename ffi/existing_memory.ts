@@ -5,8 +5,7 @@
  */
 
 import { alignDown, pageSize, protectionOf } from "./address_space.ts";
-import { lastErrno } from "./errno.ts";
-import { check, clearMessage, Pmem2Error } from "./error.ts";
+import { check, clearMessage, lastErrno, Pmem2Error } from "./error.ts";
 import type { Call4 } from "./function_pointer.ts";
 import { PAGE } from "./granularity.ts";
 import { lazily, libraryInfo } from "./library.ts";

@@ -7,8 +7,7 @@
 
 import { checkBoolean, checkInteger, optionsOf } from "./argument.ts";
 import { addressOf } from "./copy.ts";
-import { lastErrno } from "./errno.ts";
-import { Pmem2Error } from "./error.ts";
+import { lastErrno, Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
 import { lazily } from "./library.ts";
 import { absolutePath, emptyName, nameOf } from "./path.ts";

@@ -11,6 +11,7 @@ import {
   checkOneOf,
   checkRange,
   isClosed,
+  MAX_SIZE,
   wrongThis,
   wrongType,
 } from "./argument.ts";
@@ -21,7 +22,6 @@ import type { OpenOptions } from "./file.ts";
 import { granularities, type Granularity, PAGE } from "./granularity.ts";
 import { drawMap } from "./layout.ts";
 import { lazily } from "./library.ts";
-import { MAX_SIZE } from "./limits.ts";
 import {
   type MapOptions,
   mapSettings,

@@ -9,13 +9,14 @@ import {
   checkRange,
   isClosed,
   isObject,
+  MAX_FD,
+  MAX_SIZE,
   wrongThis,
 } from "./argument.ts";
 import { listBadBlocks, type Pmem2BadBlock } from "./bad_block.ts";
 import { lengthOf, subarray, writableLengthOf } from "./buffer.ts";
 import { check, clearMessage, Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
-import { MAX_FD, MAX_SIZE } from "./limits.ts";
 import { fileSettings, openFile, type OpenOptions } from "./file.ts";
 import { lazily } from "./library.ts";
 import { pathOf } from "./path.ts";

@@ -12,6 +12,7 @@ import {
   checkInteger,
   checkRange,
   isClosed,
+  MAX_SIZE,
   optionsOf,
   outOfRange,
   wrongThis,
@@ -20,7 +21,6 @@ import {
 import type { OpenOptions } from "./file.ts";
 import { granularities } from "./granularity.ts";
 import { drawReservation } from "./layout.ts";
-import { MAX_SIZE } from "./limits.ts";
 import {
   liveSource,
   mapOf,
