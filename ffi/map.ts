@@ -47,11 +47,11 @@ const flushing = lazily(flushSymbols);
 /** The native side of a map; internal to the module. */
 export let nativeMapOf: (value: unknown) => NativeMap | null;
 
+/** The same for this file: what is exported V8 looks up as if it were imported. */
+let nativeOf: typeof nativeMapOf;
+
 /** The one `Pmem2Map` of a native map; internal to the module. */
 export let mapOf: (native: NativeMap) => Pmem2Map;
-
-/** The native side of a map. */
-let nativeOf: (value: unknown) => NativeMap | null;
 
 /** The native side of `this`, which must be a map that is open. */
 let liveMap: (value: unknown, action: string) => NativeMap;

@@ -88,7 +88,8 @@ export class NativeMap implements Halves {
   readonly low: number;
   readonly high: number;
   /**
-   * What may be done to the memory: the bits `OWN`, `READ` and `WRITE`. 0 where that isn't sure, as the map was closed or is borrowed.
+   * What may be done to the memory: the bits `OWN`, `READ` and `WRITE`. 0 where
+   * that isn't sure, as the map was closed or is borrowed.
    */
   access: number;
   /**
