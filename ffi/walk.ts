@@ -98,7 +98,11 @@ export class ForwardWalk extends Walk {
   }
 
   protected override resume(gone: NativeMap): NativeMap | null {
-    return this.#earliest(pagesOf(gone).to);
+    const map = this.#earliest(pagesOf(gone).to);
+    // What has come to lie around the place would be out of order.
+    return map !== null && map.address <= gone.address
+      ? this.reservation.findNext(map)
+      : map;
   }
 
   protected override covers(map: NativeMap): boolean {

@@ -340,3 +340,20 @@ Deno.test("a walk is of a reservation that is open", () => {
     "Cannot walk the gaps as the reservation is closed",
   );
 });
+
+Deno.test("a walk stays in order when a map comes to lie around the one that it stood on", () => {
+  const page = 4096;
+  using source = Pmem2Source.anonymous(page);
+  using wide = Pmem2Source.anonymous(4 * page);
+  using reservation = new Pmem2VmReservation(16 * page);
+  const first = reservation.map(source, { at: 5 * page });
+  reservation.map(source, { at: 12 * page });
+  const seen: number[] = [];
+  for (const map of reservation) {
+    seen.push(map.offset / page);
+    if (map !== first) continue;
+    first.close();
+    reservation.map(wide, { at: 4 * page });
+  }
+  assertEquals(seen, [5, 12]);
+});

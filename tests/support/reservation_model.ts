@@ -149,9 +149,11 @@ export class ModelWalk {
   }
 
   #behind(): ModelMap | undefined {
-    const position = this.#current === null ? this.#from : endOf(this.#current);
+    const current = this.#current;
+    const position = current === null ? this.#from : endOf(current);
     const found = this.#model.maps.find(({ address, size }) =>
-      address + BigInt(size) > position
+      address + BigInt(size) > position &&
+      (current === null || address > current.address)
     );
     const inside = found !== undefined &&
       (this.#to === null || found.address < this.#to);
