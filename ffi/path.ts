@@ -54,12 +54,15 @@ const encodeInto = encoder.encodeInto.bind(encoder);
 
 /**
  * Where C reads paths. It's kept, as to pass an array takes Deno longer, and since
- * the same path is often wanted again. The first bytes are always 0: no name.
+ * the same path is often wanted again. The first bytes are always 0: no name. A
+ * path that doesn't fit is cut off, and still too long for Linux (PATH_MAX, 4,096
+ * bytes): it's no other file's.
  */
-let memory = new Uint8Array(new ArrayBuffer(8192));
+const memory = new Uint8Array(new ArrayBuffer(8192));
 let address = 0n;
 let named: string | null = null;
 const START = 8;
+const room = memory.subarray(START, -1);
 
 /** The address of an empty name. */
 export function emptyName(): bigint {
@@ -70,18 +73,9 @@ export function emptyName(): bigint {
 export function nameOf(path: string): bigint {
   if (path !== named) {
     named = null;
-    // A UTF-16 unit is up to three bytes of UTF-8.
-    const size = START + path.length * 3 + 1;
-    if (size > memory.length) {
-      memory = new Uint8Array(new ArrayBuffer(size));
-      address = 0n;
-    }
-    const { written } = encodeInto(
-      path,
-      new Uint8Array(memory.buffer, START),
-    );
+    const { read, written } = encodeInto(path, room);
     memory[START + written] = 0;
-    named = path;
+    if (read === path.length) named = path;
   }
   return emptyName() + BigInt(START);
 }

@@ -330,3 +330,21 @@ Deno.test("opening and closing leaves no descriptor behind", () => {
   }
   assertEquals(descriptors(), before);
 });
+
+Deno.test("a path that is too long leaves no memory behind", async () => {
+  const { code, stderr } = await run(
+    `
+    import { Pmem2Map } from "@pmem2/pmem2";
+    import { assert, assertThrows } from "@std/assert";
+    const { gc } = globalThis as unknown as { gc(): void };
+    const before = Deno.memoryUsage().rss;
+    assertThrows(() => Pmem2Map.open("/" + "x".repeat(2 ** 27)), Error, "too long");
+    for (let i = 0; i < 3; i++) gc();
+    // What Deno itself keeps of it is less.
+    const grown = Deno.memoryUsage().rss - before;
+    assert(grown < 1.5 * 2 ** 27, \`\${grown / 2 ** 20} MiB\`);
+  `,
+    { flags: ["-A", "--v8-flags=--expose-gc"] },
+  );
+  assertEquals(code, 0, stderr);
+});
