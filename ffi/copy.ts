@@ -18,6 +18,7 @@ import { copySymbols } from "./symbols.ts";
 const { lazily, librarySymbols } = library;
 const { toBigInt } = pointer;
 const { asUintN } = BigInt;
+const { min } = Math;
 const copies = lazily(copySymbols);
 
 /**
@@ -76,7 +77,7 @@ function copyInPieces(to: bigint, from: bigint, length: number): void {
   // What is still to be copied must not be written over.
   const backwards = to > from;
   for (let done = 0; done < length; done += PIECE) {
-    const size = Math.min(length - done, PIECE);
+    const size = min(length - done, PIECE);
     const at = toBigInt(backwards ? length - done - size : done);
     memmove(to + at, from + at, toBigInt(size));
   }

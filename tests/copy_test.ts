@@ -129,3 +129,18 @@ Deno.test("Pmem2Map.write() notices that an array has lost its buffer, or has ch
   map.write(growing);
   assertEquals(bytes.findIndex((byte) => byte !== 9), -1);
 });
+
+Deno.test("Pmem2Map.move() doesn't ask anybody's Math.min how much to copy", () => {
+  using opened = openMap(4 * PAGE);
+  const { map, bytes } = opened;
+  const before = randomBytes(4 * PAGE);
+  bytes.set(before);
+  const { min } = Math;
+  try {
+    Math.min = () => 1;
+    map.move(5, 0, 3000);
+  } finally {
+    Math.min = min;
+  }
+  assertSameBytes(bytes.subarray(5, 3005), before.subarray(0, 3000), "moved");
+});
