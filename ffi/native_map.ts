@@ -189,6 +189,7 @@ export class NativeMap implements Halves {
   lose(): void {
     this.closed = true;
     this.access = 0;
+    this.next = this.previous = undefined;
     if (this.#views !== null && !isDetached(this.#views.buffer)) {
       detach(this.#views.buffer);
     }

@@ -7,6 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { ForeignCode } from "./support/foreign_code.ts";
+import { run } from "./support/subprocess.ts";
 import { assertRefused } from "./support/refusal.ts";
 
 const PAGE = 4096;
@@ -263,4 +264,38 @@ Deno.test("a place that other native code has emptied is found again", () => {
   assertThrows(() => reservation.map(source), RangeError);
   foreign.delete(pointer);
   assertEquals(reservation.map(source).offset, 0);
+});
+
+Deno.test("a map that other native code has deleted keeps none that came later", async () => {
+  const { code, stderr } = await run(
+    `
+    import { type Pmem2Map, Pmem2VmReservation } from "@pmem2/pmem2";
+    import { assert } from "@std/assert";
+    import { ForeignCode } from "./tests/support/foreign_code.ts";
+    const { gc } = globalThis as unknown as { gc(): void };
+    using foreign = new ForeignCode();
+    using reservation = new Pmem2VmReservation(64 * 4096);
+    let last = foreign.map(reservation, 0, 4096);
+    const first = reservation.find(0)!;
+    const seen: WeakRef<Pmem2Map>[] = [];
+    for (let i = 1; i < 2000; i++) {
+      const next = foreign.map(reservation, (i % 64) * 4096, 4096);
+      const maps = [...reservation];
+      reservation.findNext(maps[0]!);
+      reservation.findPrev(maps[1]!);
+      seen.push(...maps.map((map) => new WeakRef(map)));
+      foreign.delete(last);
+      assert(maps.some((map) => map.closed));
+      last = next;
+    }
+    await new Promise((resolve) => setTimeout(resolve));
+    gc();
+    const alive = new Set(seen.map((ref) => ref.deref()));
+    assert(alive.size < 500, \`\${alive.size} are alive\`);
+    assert(first.closed);
+    foreign.delete(last);
+  `,
+    { flags: ["-A", "--v8-flags=--expose-gc"] },
+  );
+  assertEquals(code, 0, stderr);
 });
