@@ -8,6 +8,7 @@
 import { lastErrno } from "./error.ts";
 import { lazily } from "./library.ts";
 import { cString } from "./pointer.ts";
+import { MUCH, requireStack } from "./stack.ts";
 import { addressSpaceSymbols } from "./symbols.ts";
 
 const native = lazily(addressSpaceSymbols);
@@ -140,16 +141,19 @@ function readChunks(
   take: (chunk: Uint8Array) => void,
 ): boolean {
   const { open, read, close } = native();
+  requireStack(MUCH);
   const fd = open(cString(path), 0x80000 /* O_CLOEXEC */);
   if (fd < 0) return false;
-  const chunk = new Uint8Array(new ArrayBuffer(64 * 1024));
-  for (;;) {
-    const count = Number(read(fd, chunk, BigInt(chunk.length)));
-    if (count <= 0) break;
-    take(chunk.subarray(0, count));
+  try {
+    const chunk = new Uint8Array(new ArrayBuffer(64 * 1024));
+    for (;;) {
+      const count = Number(read(fd, chunk, BigInt(chunk.length)));
+      if (count <= 0) return true;
+      take(chunk.subarray(0, count));
+    }
+  } finally {
+    close(fd);
   }
-  close(fd);
-  return true;
 }
 
 /**

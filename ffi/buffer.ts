@@ -119,7 +119,8 @@ export function subarray(
 }
 
 const detachedGetter = getter<boolean>(ArrayBuffer.prototype, "detached");
-const transfer = Function.prototype.call.bind(
+/** The engine's own, so that it needs no compilation. */
+export const transfer = Function.prototype.call.bind(
   ArrayBuffer.prototype.transfer ?? Object,
 ) as (buffer: ArrayBuffer, length: number) => ArrayBuffer;
 

@@ -89,9 +89,31 @@ export function fileSettings(
   };
 }
 
+/**
+ * What is open and nobody's yet. A call that runs out of stack may not get to
+ * close it, but then the next one does. It's noted and forgotten by assignments
+ * alone, right behind the call that opens or closes: so none is closed twice.
+ */
+export const pending: { file: Deno.FsFile | null; fd: number } = {
+  file: null,
+  fd: -1,
+};
+
+/** Closes what is pending. */
+export function closePending(): void {
+  if (pending.fd !== -1) {
+    native().close(pending.fd);
+    pending.fd = -1;
+  }
+  if (pending.file !== null) {
+    pending.file.close();
+    pending.file = null;
+  }
+}
+
 /** An open file. */
 export interface OpenedFile {
-  /** The caller's to close. */
+  /** It is {@linkcode pending}, until the caller takes it over. */
   readonly fd: number;
   /** Takes the file away again, if this call has made it. */
   discard(): void;
@@ -103,6 +125,7 @@ export interface OpenedFile {
  */
 export function openFile(given: string, settings: FileSettings): OpenedFile {
   requireStack();
+  closePending();
   const path = absolutePath(given);
   const type = typeOf(path);
   if (
@@ -115,6 +138,7 @@ export function openFile(given: string, settings: FileSettings): OpenedFile {
   const { write, create, createNew, mode } = settings;
   const file = created ??
     Deno.openSync(path, { read: true, write, create, createNew, mode });
+  pending.file = file;
   try {
     const made = created === undefined ? null : identityOf(created, path);
     const discard = () => {
@@ -128,6 +152,7 @@ export function openFile(given: string, settings: FileSettings): OpenedFile {
     }
   } finally {
     file.close();
+    pending.file = null;
   }
 }
 
@@ -227,12 +252,14 @@ function descriptorOf(
   const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;
   const fd = native().open(nameOf(path), flags);
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
+  pending.fd = fd;
   try {
     checkSame(path, opened, fd);
     if (size !== undefined && opened.isFile) grow(file, fd, size);
     return fd;
   } catch (error) {
     native().close(fd);
+    pending.fd = -1;
     throw error;
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { protectionOf } from "./address_space.ts";
-import { detach, isDetached } from "./buffer.ts";
+import { detach, isDetached, transfer } from "./buffer.ts";
 import * as copy from "./copy.ts";
 import { check, clearMessage } from "./error.ts";
 import { lazily, librarySymbols } from "./library.ts";
@@ -213,7 +213,8 @@ export class NativeMap implements Halves {
     check(result, "pmem2_map_delete");
     this.closed = true;
     this.access = 0;
-    if (this.#views !== null) detach(this.#views.buffer);
+    // Not `detach`: V8 may have to compile that first, and that takes much stack.
+    if (this.#views !== null) transfer(this.#views.buffer, 0);
     this.next = this.previous = undefined;
     this.owner?.forget(this);
   }

@@ -32,7 +32,7 @@ import {
   type VmReservationPointer,
 } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
-import { requireStack } from "./stack.ts";
+import { MUCH, requireStack } from "./stack.ts";
 import { reservationSymbols } from "./symbols.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
@@ -205,7 +205,7 @@ export class NativeVmReservation implements MapOwner {
   /** The one object for a native map; other native code may have made it. */
   #known(pointer: MapPointer): NativeMap {
     const known = this.#maps.get(pointer);
-    if (known !== undefined && !known.borrowed) return known;
+    if (known !== undefined && known.access !== 0) return known;
     return this.#borrow(pointer, known);
   }
 
@@ -401,7 +401,7 @@ export class NativeVmReservation implements MapOwner {
 
   /** Deletes the reservation, which has no maps; if C refuses, nothing changes. */
   delete(): void {
-    requireStack();
+    requireStack(MUCH);
     const call = "pmem2_vm_reservation_delete";
     const { end } = this;
     if (this.#lost.length > 0) {

@@ -17,7 +17,13 @@ import { listBadBlocks, type Pmem2BadBlock } from "./bad_block.ts";
 import { lengthOf, subarray, writableLengthOf } from "./buffer.ts";
 import { check, clearMessage, Pmem2Error } from "./error.ts";
 import { errnoOf } from "./error_code.ts";
-import { fileSettings, openFile, type OpenOptions } from "./file.ts";
+import {
+  closePending,
+  fileSettings,
+  openFile,
+  type OpenOptions,
+  pending,
+} from "./file.ts";
 import { lazily } from "./library.ts";
 import { pathOf } from "./path.ts";
 import {
@@ -52,6 +58,12 @@ const MAX_TRANSFER = 2 ** 30;
 /** The errors of a file system that can't store what is to be written. */
 const NO_ROOM = (["ENOSPC", "EDQUOT", "EFBIG", "EIO"] as const).map(errnoOf);
 
+/**
+ * The source that was opened last, until somebody has it who will close it. A call
+ * that runs out of stack may not get that far, but then the next one closes it.
+ */
+let unclaimed: NativeSource | null = null;
+
 /** What a source is natively; internal to the module. */
 export class NativeSource {
   readonly pointer: SourcePointer;
@@ -79,7 +91,6 @@ export class NativeSource {
     requireStack();
     clearMessage();
     const result = native().pmem2_source_from_fd(cell(), fd);
-    if (result !== 0 && own) native().close(fd);
     check(result, "pmem2_source_from_fd");
     return new NativeSource(received(), path, false, own ? fd : null);
   }
@@ -92,14 +103,23 @@ export class NativeSource {
     return new NativeSource(received(), null, true, null);
   }
 
+  /** The source is {@linkcode unclaimed} until it's closed or has a wrapper. */
   static open(
     path: string,
     settings: Parameters<typeof openFile>[1],
   ): NativeSource {
-    const file = openFile(path, settings);
-    const source = NativeSource.fromFd(file.fd, path, true);
-    source.discard = file.discard;
-    return source;
+    unclaimed?.close();
+    const { fd, discard } = openFile(path, settings);
+    try {
+      const source = NativeSource.fromFd(fd, path, true);
+      pending.fd = -1;
+      unclaimed = source;
+      source.discard = discard;
+      return source;
+    } catch (error) {
+      closePending();
+      throw error;
+    }
   }
 
   get size(): number {
@@ -161,10 +181,13 @@ export class NativeSource {
   }
 
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    native().pmem2_source_delete(cellWith(this.pointer));
-    if (this.ownFd !== null) native().close(this.ownFd);
+    if (!this.closed) {
+      requireStack();
+      this.closed = true;
+      native().pmem2_source_delete(cellWith(this.pointer));
+      if (this.ownFd !== null) native().close(this.ownFd);
+    }
+    if (unclaimed === this) unclaimed = null;
   }
 }
 
@@ -267,7 +290,10 @@ export class Pmem2Source implements Disposable {
   static open(path: string | URL, options?: OpenOptions): Pmem2Source {
     const action = "open the source";
     const settings = fileSettings(action, options);
-    return new Pmem2Source(NativeSource.open(pathOf(action, path), settings));
+    const native = NativeSource.open(pathOf(action, path), settings);
+    const source = new Pmem2Source(native);
+    unclaimed = null;
+    return source;
   }
 
   /**
