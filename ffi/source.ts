@@ -87,8 +87,8 @@ export class NativeSource {
     this.ownFd = ownFd;
   }
 
+  /** Whoever calls it has seen to it that there is room on the stack. */
   static fromFd(fd: number, path: string | null, own: boolean): NativeSource {
-    requireStack();
     clearMessage();
     const result = native().pmem2_source_from_fd(cell(), fd);
     check(result, "pmem2_source_from_fd");
@@ -324,6 +324,7 @@ export class Pmem2Source implements Disposable {
    */
   static fromFd(fd: number): Pmem2Source {
     checkInteger("make a source", "fd", fd, 0, MAX_FD);
+    requireStack();
     // −0 is an integer, but no i32.
     return new Pmem2Source(NativeSource.fromFd(fd | 0, null, false));
   }

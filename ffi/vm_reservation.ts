@@ -21,13 +21,8 @@ import {
 import type { OpenOptions } from "./file.ts";
 import { granularities } from "./granularity.ts";
 import { drawReservation } from "./layout.ts";
-import {
-  liveSource,
-  mapOf,
-  mapOnce,
-  nativeMapOf,
-  type Pmem2Map,
-} from "./map.ts";
+import * as maps from "./map.ts";
+import { liveSource, mapOf, mapOnce, type Pmem2Map } from "./map.ts";
 import {
   type MapSettings,
   mapSettings,
@@ -53,6 +48,7 @@ import {
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
+const { nativeMapOf } = maps;
 
 /**
  * A range of addresses that belongs to its maps alone, so that several files lie
