@@ -46,16 +46,6 @@ static double now(void)
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static uint64_t state = 88172645463325252ULL;
-
-static uint64_t next_random(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
 static struct pmem2_config *new_config(void)
 {
 	struct pmem2_config *config;
@@ -98,51 +88,6 @@ static double reserve(size_t count)
 	double end = now();
 	pmem2_source_delete(&source);
 	return end - start;
-}
-
-static double walk(size_t times)
-{
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		size_t seen = 0;
-		struct pmem2_map *map;
-		int result = pmem2_vm_reservation_map_find_first(rsv, &map);
-		while (result == 0) {
-			seen++;
-			result = pmem2_vm_reservation_map_find_next(rsv, map,
-				&map);
-		}
-		if (seen != nmaps)
-			exit(2);
-	}
-	return now() - start;
-}
-
-static double find(size_t times)
-{
-	size_t *offsets = malloc(times * sizeof(*offsets));
-	for (size_t i = 0; i < times; i++)
-		offsets[i] = next_random() % (nmaps * PAGE);
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		struct pmem2_map *map;
-		check(pmem2_vm_reservation_map_find(rsv, offsets[i], 1, &map),
-			"find");
-	}
-	double end = now();
-	free(offsets);
-	return end - start;
-}
-
-static double find_next(size_t times)
-{
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		struct pmem2_map *map;
-		check(pmem2_vm_reservation_map_find_next(rsv,
-			maps[i % (nmaps - 1)], &map), "find_next");
-	}
-	return now() - start;
 }
 
 static struct pmem2_map *map_file(const char *path)
@@ -261,12 +206,6 @@ static double run(char **word)
 		release();
 	else if (strcmp(command, "reserve") == 0)
 		return reserve(count);
-	else if (strcmp(command, "walk") == 0)
-		return walk(count);
-	else if (strcmp(command, "find") == 0)
-		return find(count);
-	else if (strcmp(command, "find_next") == 0)
-		return find_next(count);
 	else if (strcmp(command, "persist") == 0)
 		return persist(count, length);
 	else if (strcmp(command, "write") == 0)

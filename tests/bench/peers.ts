@@ -23,7 +23,7 @@ export interface Peers extends AsyncDisposable {
 
 export async function startPeers(): Promise<Peers> {
   Deno.mkdirSync(benchDirectory, { recursive: true });
-  const c = new Child(await buildC());
+  const c = new Child(await buildC("peer"));
   const bun = await startBun();
   return {
     c,
@@ -35,11 +35,15 @@ export async function startPeers(): Promise<Peers> {
   };
 }
 
-async function buildC(): Promise<string> {
-  const source = new URL("peer.c", import.meta.url).pathname;
-  const program = `${benchDirectory}/peer`;
-  await succeed("cc", ["-O2", "-o", program, source, "-lpmem2"]);
-  return program;
+/** Builds one of the C files beside this; where it is then. */
+export async function buildC(
+  name: string,
+  ...options: string[]
+): Promise<string> {
+  const source = new URL(`${name}.c`, import.meta.url).pathname;
+  const built = `${benchDirectory}/${name}`;
+  await succeed("cc", ["-O2", ...options, "-o", built, source, "-lpmem2"]);
+  return built;
 }
 
 async function startBun(): Promise<Child | null> {

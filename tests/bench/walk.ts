@@ -6,7 +6,7 @@
 
 import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { type Comparison, timed } from "./comparison.ts";
-import type { Peers } from "./peers.ts";
+import { buildC, type Peers } from "./peers.ts";
 
 const PAGE = 4096;
 
@@ -16,6 +16,25 @@ function reserve(count: number): Pmem2VmReservation {
   using source = Pmem2Source.anonymous(PAGE);
   for (let i = 0; i < count; i++) reservation.map(source, { at: i * PAGE });
   return reservation;
+}
+
+/** The same loops in C, in this process, so on the very same reservation. */
+async function openSearches() {
+  const path = await buildC("searches", "-shared", "-fPIC");
+  return Deno.dlopen(path, {
+    walk: { parameters: ["u64", "usize", "usize"], result: "f64" },
+    find: { parameters: ["u64", "buffer", "usize"], result: "f64" },
+    find_next: {
+      parameters: ["u64", "buffer", "usize", "usize"],
+      result: "f64",
+    },
+  });
+}
+
+/** Nanoseconds for each of `steps`. */
+function perStep(measured: number, steps: number): number {
+  if (measured < 0) throw new Error("The search in C failed");
+  return measured / steps;
 }
 
 const walkGoals: Record<number, Comparison["goal"]> = {
@@ -29,21 +48,25 @@ const findGoals: Record<number, Comparison["goal"]> = {
   20_000: { times: 1.3 },
 };
 
-export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
+export async function* walk(_peers: Peers): AsyncGenerator<Comparison> {
+  const { symbols: c } = await openSearches();
   for (const count of [10, 100, 1000, 20_000, 60_000]) {
     using reservation = reserve(count);
-    await c.run("reserve", count);
+    const { unsafeHandle } = reservation;
     const rounds = count < 20_000 ? undefined : 21;
     const maps = `${count.toLocaleString("en")} maps`;
 
     const walks = Math.ceil(20_000 / count);
-    const cWalks = c.measure("walk", walks);
     yield {
       name: `walk ${maps}, a step`,
       against: "C",
       goal: walkGoals[count] ?? null,
       rounds,
-      theirs: async () => await cWalks() / count,
+      theirs: () =>
+        perStep(
+          c.walk(unsafeHandle, BigInt(count), BigInt(walks)),
+          walks * count,
+        ),
       ours: timed(walks, (times) => {
         for (let i = 0; i < times; i++) {
           let seen = 0;
@@ -54,15 +77,17 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
     };
 
     const searches = 2000;
-    const offsets = new Float64Array(searches);
-    for (let i = 0; i < searches; i++) {
-      offsets[i] = Math.floor(Math.random() * count * PAGE);
-    }
+    const offsets = Float64Array.from(
+      { length: searches },
+      () => Math.floor(Math.random() * count * PAGE),
+    );
+    const sizes = BigUint64Array.from(offsets, BigInt);
     yield {
       name: `find among ${maps}`,
       against: "C",
       goal: findGoals[count] ?? null,
-      theirs: c.measure("find", searches),
+      theirs: () =>
+        perStep(c.find(unsafeHandle, sizes, BigInt(searches)), searches),
       ours: timed(searches, (times) => {
         for (let i = 0; i < times; i++) {
           if (reservation.find(offsets[i]!) === null) {
@@ -74,11 +99,21 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
 
     if (count !== 1000) continue;
     const list = [...reservation];
+    const handles = BigUint64Array.from(list, (map) => map.unsafeHandle);
     yield {
       name: `findNext among ${maps}`,
       against: "C",
       goal: { plus: 20 },
-      theirs: c.measure("find_next", searches),
+      theirs: () =>
+        perStep(
+          c.find_next(
+            unsafeHandle,
+            handles,
+            BigInt(count),
+            BigInt(searches),
+          ),
+          searches,
+        ),
       ours: timed(searches, (times) => {
         for (let i = 0; i < times; i++) {
           reservation.findNext(list[i % (count - 1)]!);
@@ -86,7 +121,6 @@ export async function* walk({ c }: Peers): AsyncGenerator<Comparison> {
       }),
     };
   }
-  await c.run("release");
 }
 
 export async function* place({ c }: Peers): AsyncGenerator<Comparison> {
