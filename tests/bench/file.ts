@@ -7,6 +7,7 @@
 import { Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { type Comparison, timed } from "./comparison.ts";
+import { inC } from "./loops.ts";
 import { benchDirectory, fastDirectory, type Peers } from "./peers.ts";
 
 const MIB = 1024 ** 2;
@@ -92,13 +93,12 @@ function search(bytes: Uint8Array): void {
   if (bytes.indexOf(255) !== -1) throw new Error("Found");
 }
 
-export async function* append({ c }: Peers): AsyncGenerator<Comparison> {
+export async function* append({ loops }: Peers): AsyncGenerator<Comparison> {
   const size = 16 * MIB;
   for (const granularity of ["page", "byte"] as const) {
     const medium = granularity === "page" ? "disk" : "tmpfs";
     const directory = medium === "disk" ? benchDirectory : fastDirectory;
     using emulation = emulatePmem(granularity, { directory });
-    await c.run("granularity", granularity.toUpperCase());
     const name = `append a record of 64 bytes, ${granularity}, ${medium}`;
     const count = medium === "disk" ? 1 : 5000;
 
@@ -113,15 +113,28 @@ export async function* append({ c }: Peers): AsyncGenerator<Comparison> {
       }
     });
 
-    const theirPath = emulation.path("theirs");
-    using their = Pmem2Map.open(theirPath, { createNew: true, size });
-    their.fill(0);
-    await c.run("map", theirPath);
+    using theirs = Pmem2Map.open(emulation.path("theirs"), {
+      createNew: true,
+      size,
+    });
+    theirs.fill(0);
+    const { unsafeHandle } = theirs;
+    let theirEnd = 0;
     yield {
       name,
       against: "C",
       goal: medium === "disk" ? { times: 1.05 } : { plus: 60 },
-      theirs: c.measure("append", count, RECORD),
+      theirs: inC(count, () => {
+        const start = BigInt(theirEnd);
+        theirEnd = (theirEnd + count * RECORD) % size;
+        return loops.write_data(
+          unsafeHandle,
+          start,
+          record,
+          BigInt(RECORD),
+          BigInt(count),
+        );
+      }),
       ours,
     };
 

@@ -23,13 +23,7 @@ extern int pmem2_config_set_vdm(struct pmem2_config *config, struct vdm *vdm)
 static struct pmem2_vm_reservation *rsv;
 static struct pmem2_map **maps;
 static size_t nmaps;
-static struct pmem2_map *file_map;
-static size_t appended;
-static char data[1 << 20];
-/* How fast a copy is depends on where its source happens to lie. */
-#define SOURCES 8
-static char *sources[SOURCES];
-static size_t source;
+static char data[64];
 
 static void check(int result, const char *call)
 {
@@ -104,90 +98,14 @@ static struct pmem2_map *map_file(const char *path)
 	return map;
 }
 
-static void map(const char *path)
-{
-	if (file_map)
-		check(pmem2_map_delete(&file_map), "map_delete");
-	file_map = map_file(path);
-	appended = 0;
-}
-
-static double persist(size_t times, size_t length)
-{
-	char *base = pmem2_map_get_address(file_map);
-	size_t size = pmem2_map_get_size(file_map);
-	pmem2_persist_fn persist = pmem2_get_persist_fn(file_map);
-	size_t offset = 0;
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		persist(base + offset, length);
-		offset += length;
-		if (offset + length > size)
-			offset = 0;
-	}
-	return now() - start;
-}
-
-static double write_data(size_t times, size_t length)
-{
-	char *base = pmem2_map_get_address(file_map);
-	size_t size = pmem2_map_get_size(file_map);
-	pmem2_memcpy_fn copy = pmem2_get_memcpy_fn(file_map);
-	size_t offset = 0;
-	const char *from = sources[source++ % SOURCES];
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		copy(base + offset, from, length, 0);
-		offset += length;
-		if (offset + length > size)
-			offset = 0;
-	}
-	return now() - start;
-}
-
-static double fill(size_t times, size_t length)
-{
-	char *base = pmem2_map_get_address(file_map);
-	pmem2_memset_fn set = pmem2_get_memset_fn(file_map);
-	double start = now();
-	for (size_t i = 0; i < times; i++)
-		set(base, (int)(i & 0xff), length, 0);
-	return now() - start;
-}
-
-static double move(size_t times, size_t length)
-{
-	char *base = pmem2_map_get_address(file_map);
-	pmem2_memmove_fn move = pmem2_get_memmove_fn(file_map);
-	double start = now();
-	for (size_t i = 0; i < times; i++)
-		move(base + (i & 1 ? 0 : 64), base + (i & 1 ? 64 : 0), length, 0);
-	return now() - start;
-}
-
 static double open_store_close(size_t times, const char *path)
 {
 	double start = now();
 	for (size_t i = 0; i < times; i++) {
 		struct pmem2_map *map = map_file(path);
-		pmem2_get_memcpy_fn(map)(pmem2_map_get_address(map), data, 64, 0);
+		pmem2_get_memcpy_fn(map)(pmem2_map_get_address(map), data,
+			sizeof(data), 0);
 		check(pmem2_map_delete(&map), "map_delete");
-	}
-	return now() - start;
-}
-
-/* Goes on where the last one ended, and from the start at the file's end. */
-static double append(size_t times, size_t length)
-{
-	char *base = pmem2_map_get_address(file_map);
-	size_t size = pmem2_map_get_size(file_map);
-	pmem2_memcpy_fn copy = pmem2_get_memcpy_fn(file_map);
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		copy(base + appended, data, length, 0);
-		appended += length;
-		if (appended + length > size)
-			appended = 0;
 	}
 	return now() - start;
 }
@@ -196,26 +114,13 @@ static double run(char **word)
 {
 	const char *command = word[0];
 	size_t count = word[1] ? strtoul(word[1], NULL, 10) : 0;
-	size_t length = word[2] ? strtoul(word[2], NULL, 10) : 0;
 
 	if (strcmp(command, "granularity") == 0)
 		setenv("PMEM2_FORCE_GRANULARITY", word[1], 1);
-	else if (strcmp(command, "map") == 0)
-		map(word[1]);
 	else if (strcmp(command, "release") == 0)
 		release();
 	else if (strcmp(command, "reserve") == 0)
 		return reserve(count);
-	else if (strcmp(command, "persist") == 0)
-		return persist(count, length);
-	else if (strcmp(command, "write") == 0)
-		return write_data(count, length);
-	else if (strcmp(command, "fill") == 0)
-		return fill(count, length);
-	else if (strcmp(command, "move") == 0)
-		return move(count, length);
-	else if (strcmp(command, "append") == 0)
-		return append(count, length);
 	else if (strcmp(command, "open") == 0)
 		return open_store_close(count, word[2]);
 	else
@@ -227,10 +132,6 @@ int main(void)
 {
 	char line[PAGE];
 	memset(data, 0x5a, sizeof(data));
-	for (int i = 0; i < SOURCES; i++) {
-		sources[i] = malloc(sizeof(data));
-		memcpy(sources[i], data, sizeof(data));
-	}
 	while (fgets(line, sizeof(line), stdin)) {
 		char *word[MAX_WORDS] = {NULL};
 		char *rest = line;

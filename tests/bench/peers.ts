@@ -1,11 +1,12 @@
 /**
- * The programs to compare with: a C one, built from the source beside this, and
+ * What to compare with: C, built from the sources beside this, and
  * Bun, which npm brings. They're put into a folder that git ignores.
  *
  * @module
  */
 
 import { Child } from "./child.ts";
+import { type Loops, openLoops } from "./loops.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 
@@ -16,6 +17,9 @@ export const benchDirectory = `${root}.bench`;
 export const fastDirectory = "/dev/shm";
 
 export interface Peers extends AsyncDisposable {
+  /** C in this process, on the module's own maps. */
+  readonly loops: Loops;
+  /** C in a process of its own, for what makes maps. */
   readonly c: Child;
   /** Null where the machine lacks it. */
   readonly bun: Child | null;
@@ -23,9 +27,11 @@ export interface Peers extends AsyncDisposable {
 
 export async function startPeers(): Promise<Peers> {
   Deno.mkdirSync(benchDirectory, { recursive: true });
+  const loops = openLoops(await buildC("loops", "-shared", "-fPIC"));
   const c = new Child(await buildC("peer"));
   const bun = await startBun();
   return {
+    loops,
     c,
     bun,
     async [Symbol.asyncDispose]() {
@@ -36,7 +42,7 @@ export async function startPeers(): Promise<Peers> {
 }
 
 /** Builds one of the C files beside this; where it is then. */
-export async function buildC(
+async function buildC(
   name: string,
   ...options: string[]
 ): Promise<string> {

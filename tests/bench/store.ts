@@ -7,25 +7,21 @@
 import { type Granularity, Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { type Comparison, timed } from "./comparison.ts";
+import { inC } from "./loops.ts";
 import { fastDirectory, type Peers } from "./peers.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const granularities: readonly Granularity[] = ["byte", "cache-line", "page"];
 
-/** A file that both sides have mapped at a granularity. */
-async function mapBoth(
-  { c }: Peers,
+/** A file that is mapped at a granularity. */
+function mapFile(
   granularity: Granularity,
   size: number,
-): Promise<{ map: Pmem2Map } & Disposable> {
+): { map: Pmem2Map } & Disposable {
   const emulation = emulatePmem(granularity, { directory: fastDirectory });
-  const path = emulation.path("file");
-  const map = Pmem2Map.open(path, { createNew: true, size });
+  const map = Pmem2Map.open(emulation.path("file"), { createNew: true, size });
   map.fill(1);
-  const force = granularity.toUpperCase().replace("-", "_");
-  await c.run("granularity", force);
-  await c.run("map", path);
   return {
     map,
     [Symbol.dispose]() {
@@ -50,10 +46,11 @@ const counts: Record<number, number> = {
   [MIB]: 20,
 };
 
-export async function* persist(peers: Peers): AsyncGenerator<Comparison> {
+export async function* persist({ loops }: Peers): AsyncGenerator<Comparison> {
   for (const granularity of granularities) {
-    using both = await mapBoth(peers, granularity, 64 * KIB);
-    const { map } = both;
+    using file = mapFile(granularity, 64 * KIB);
+    const { map } = file;
+    const { unsafeHandle } = map;
     const ours = timed(50_000, (times) => {
       for (let i = 0, offset = 0; i < times; i++) {
         map.persist(offset, 64);
@@ -64,10 +61,10 @@ export async function* persist(peers: Peers): AsyncGenerator<Comparison> {
       name: `persist 64 bytes, ${granularity}`,
       against: "C",
       goal: { plus: 10 },
-      theirs: peers.c.measure("persist", 50_000, 64),
+      theirs: inC(50_000, () => loops.persist(unsafeHandle, 64n, 50_000n)),
       ours,
     };
-    using library = openPersistFn(map.unsafeHandle);
+    using library = openPersistFn(unsafeHandle);
     const base = map.address;
     yield {
       name: `persist 64 bytes, ${granularity}`,
@@ -122,28 +119,34 @@ function writeGoal(granularity: Granularity, length: number) {
   }
 }
 
-export async function* write(peers: Peers): AsyncGenerator<Comparison> {
-  const { c } = peers;
+export async function* write({ loops }: Peers): AsyncGenerator<Comparison> {
   for (const granularity of granularities) {
     for (const [label, length] of lengths) {
       // Small ones stay in the CPU's cache, where nothing hides what a call takes.
       const size = Math.max(16 * KIB, 2 * length);
-      using both = await mapBoth(peers, granularity, size);
-      const { map } = both;
+      using file = mapFile(granularity, size);
+      const { map } = file;
+      const { unsafeHandle } = map;
       const count = counts[length]!;
-      // How fast a copy is depends on where its source happens to lie.
+      const [bytes, times] = [BigInt(length), BigInt(count)];
+      // How fast a copy is depends on where its source happens to lie: each round
+      // has another one, for both.
       const sources = Array.from(
         { length: 8 },
         () => new Uint8Array(length).fill(0x5a),
       );
-      let source = 0;
+      let round = 0;
+      const next = () => sources[(round++ >> 1) % sources.length]!;
       yield {
         name: `write ${label}, ${granularity}`,
         against: "C",
         goal: writeGoal(granularity, length),
-        theirs: c.measure("write", count, length),
+        theirs: inC(
+          count,
+          () => loops.write_data(unsafeHandle, 0n, next(), bytes, times),
+        ),
         ours: timed(count, (times) => {
-          const data = sources[source++ % sources.length]!;
+          const data = next();
           for (let i = 0, offset = 0; i < times; i++) {
             map.write(data, offset);
             offset = (offset + length) % size;
@@ -155,7 +158,7 @@ export async function* write(peers: Peers): AsyncGenerator<Comparison> {
         name: `fill ${label}, ${granularity}`,
         against: "C",
         goal: { times: 1.1 },
-        theirs: c.measure("fill", count, length),
+        theirs: inC(count, () => loops.fill(unsafeHandle, bytes, times)),
         ours: timed(count, (times) => {
           for (let i = 0; i < times; i++) map.fill(i & 0xff, 0, length);
         }),
@@ -164,7 +167,7 @@ export async function* write(peers: Peers): AsyncGenerator<Comparison> {
         name: `move ${label}, ${granularity}`,
         against: "C",
         goal: { times: 1.1 },
-        theirs: c.measure("move", count, length),
+        theirs: inC(count, () => loops.move(unsafeHandle, bytes, times)),
         ours: timed(count, (times) => {
           for (let i = 0; i < times; i++) {
             map.move((i & 1) ? 0 : 64, (i & 1) ? 64 : 0, length);

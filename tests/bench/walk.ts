@@ -6,7 +6,8 @@
 
 import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { type Comparison, timed } from "./comparison.ts";
-import { buildC, type Peers } from "./peers.ts";
+import { inC } from "./loops.ts";
+import type { Peers } from "./peers.ts";
 
 const PAGE = 4096;
 
@@ -16,25 +17,6 @@ function reserve(count: number): Pmem2VmReservation {
   using source = Pmem2Source.anonymous(PAGE);
   for (let i = 0; i < count; i++) reservation.map(source, { at: i * PAGE });
   return reservation;
-}
-
-/** The same loops in C, in this process, so on the very same reservation. */
-async function openSearches() {
-  const path = await buildC("searches", "-shared", "-fPIC");
-  return Deno.dlopen(path, {
-    walk: { parameters: ["u64", "usize", "usize"], result: "f64" },
-    find: { parameters: ["u64", "buffer", "usize"], result: "f64" },
-    find_next: {
-      parameters: ["u64", "buffer", "usize", "usize"],
-      result: "f64",
-    },
-  });
-}
-
-/** Nanoseconds for each of `steps`. */
-function perStep(measured: number, steps: number): number {
-  if (measured < 0) throw new Error("The search in C failed");
-  return measured / steps;
 }
 
 const walkGoals: Record<number, Comparison["goal"]> = {
@@ -48,8 +30,7 @@ const findGoals: Record<number, Comparison["goal"]> = {
   20_000: { times: 1.3 },
 };
 
-export async function* walk(_peers: Peers): AsyncGenerator<Comparison> {
-  const { symbols: c } = await openSearches();
+export async function* walk({ loops }: Peers): AsyncGenerator<Comparison> {
   for (const count of [10, 100, 1000, 20_000, 60_000]) {
     using reservation = reserve(count);
     const { unsafeHandle } = reservation;
@@ -62,11 +43,10 @@ export async function* walk(_peers: Peers): AsyncGenerator<Comparison> {
       against: "C",
       goal: walkGoals[count] ?? null,
       rounds,
-      theirs: () =>
-        perStep(
-          c.walk(unsafeHandle, BigInt(count), BigInt(walks)),
-          walks * count,
-        ),
+      theirs: inC(
+        walks * count,
+        () => loops.walk(unsafeHandle, BigInt(count), BigInt(walks)),
+      ),
       ours: timed(walks, (times) => {
         for (let i = 0; i < times; i++) {
           let seen = 0;
@@ -86,8 +66,10 @@ export async function* walk(_peers: Peers): AsyncGenerator<Comparison> {
       name: `find among ${maps}`,
       against: "C",
       goal: findGoals[count] ?? null,
-      theirs: () =>
-        perStep(c.find(unsafeHandle, sizes, BigInt(searches)), searches),
+      theirs: inC(
+        searches,
+        () => loops.find(unsafeHandle, sizes, BigInt(searches)),
+      ),
       ours: timed(searches, (times) => {
         for (let i = 0; i < times; i++) {
           if (reservation.find(offsets[i]!) === null) {
@@ -104,16 +86,16 @@ export async function* walk(_peers: Peers): AsyncGenerator<Comparison> {
       name: `findNext among ${maps}`,
       against: "C",
       goal: { plus: 20 },
-      theirs: () =>
-        perStep(
-          c.find_next(
+      theirs: inC(
+        searches,
+        () =>
+          loops.find_next(
             unsafeHandle,
             handles,
             BigInt(count),
             BigInt(searches),
           ),
-          searches,
-        ),
+      ),
       ours: timed(searches, (times) => {
         for (let i = 0; i < times; i++) {
           reservation.findNext(list[i % (count - 1)]!);
