@@ -1,6 +1,6 @@
 import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assertEquals } from "@std/assert";
-import { Random } from "./support/random.ts";
+import { randomBytes } from "./support/random.ts";
 import { assertSameBytes } from "./support/store_checks.ts";
 
 // Copies of more than 2 KiB are made in pieces where the one place is a little
@@ -8,11 +8,6 @@ import { assertSameBytes } from "./support/store_checks.ts";
 // tells: so all distances are tried.
 
 const PAGE = 4096;
-
-function randomBytes(length: number): Uint8Array<ArrayBuffer> {
-  const random = new Random(length);
-  return Uint8Array.from({ length }, () => random.below(256));
-}
 
 function openMap(
   size: number,

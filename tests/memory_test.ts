@@ -2,6 +2,7 @@ import { type Granularity, Pmem2Map, type StoreOptions } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { randomBytes } from "./support/random.ts";
 import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
 import { libraryFile } from "./support/library_file.ts";
 import { compileRecorder, recorderObstacle } from "./support/recorder.ts";
@@ -42,15 +43,6 @@ class Emulated implements Disposable {
     this.#pmem[Symbol.dispose]();
     this.#scratch[Symbol.dispose]();
   }
-}
-
-/** Random bytes, as many as wanted. */
-function random(length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  for (let i = 0; i < length; i += 65_536) {
-    crypto.getRandomValues(bytes.subarray(i, i + 65_536));
-  }
-  return bytes;
 }
 
 function contents(map: Pmem2Map): Uint8Array {
@@ -154,7 +146,7 @@ for (const granularity of [undefined, ...granularities]) {
   Deno.test(`Pmem2Map.drain() ends several stores that were not drained, at ${where}`, () => {
     using emulated = new Emulated(65_536, granularity);
     const { map, path } = emulated;
-    const [first, second] = [random(100), random(9000)];
+    const [first, second] = [randomBytes(100), randomBytes(9000)];
     map.write(first, 10, { drain: false });
     map.write(second, 20_000, { drain: false });
     map.drain();
@@ -170,7 +162,7 @@ for (const granularity of [undefined, ...granularities]) {
   Deno.test(`Pmem2Map.move() is right both ways where the ranges overlap, at ${where}`, () => {
     using emulated = new Emulated(120_000, granularity);
     const { map } = emulated;
-    const expected = random(map.size);
+    const expected = randomBytes(map.size);
     map.write(expected);
     const distances = [1, 7, 64, 65, 9000];
     const lengths = [1, 64, 100, 30_000];
@@ -199,7 +191,7 @@ for (const granularity of [undefined, ...granularities]) {
   Deno.test(`Pmem2Map.write() takes every kind of Uint8Array, at ${where}`, () => {
     using emulated = new Emulated(65_536, granularity);
     const { map } = emulated;
-    const big = random(30_000);
+    const big = randomBytes(30_000);
     const shared = new Uint8Array(new SharedArrayBuffer(5000));
     shared.set(big.subarray(0, 5000));
     const resizable = new ArrayBuffer(200, { maxByteLength: 400 });
@@ -259,7 +251,7 @@ for (const granularity of [undefined, ...granularities]) {
   Deno.test(`Pmem2Map.write() takes views on the map itself, at ${where}`, () => {
     using emulated = new Emulated(65_536, granularity);
     const { map } = emulated;
-    const expected = random(map.size);
+    const expected = randomBytes(map.size);
     map.write(expected);
     for (const how of [undefined, { temporal: true }, { drain: false }]) {
       for (const length of [10, 64, 65, 1000, 20_000]) {

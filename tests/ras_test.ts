@@ -1,6 +1,7 @@
 import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { randomBytes } from "./support/random.ts";
 import { memory, openDescriptors } from "./support/native_process.ts";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
@@ -24,11 +25,6 @@ function onPersistentMemory(): boolean {
 
 const persistent = onPersistentMemory();
 const onlyElsewhere = persistent ? "the files lie on persistent memory" : null;
-
-/** Random bytes, as many as wanted. */
-function random(length: number): Uint8Array<ArrayBuffer> {
-  return crypto.getRandomValues(new Uint8Array(length));
-}
 
 testUnless(
   onlyElsewhere,
@@ -127,7 +123,7 @@ Deno.test("Pmem2Source.read() and write() move bytes between an array and the fi
       [12_345, 43_210],
     ] as const
   ) {
-    const data = random(length);
+    const data = randomBytes(length);
     source.write(data, offset);
     expected.set(data, offset);
     assert(Buffer.from(expected).equals(Deno.readFileSync(path)));
@@ -158,7 +154,7 @@ Deno.test("Pmem2Source.read() and write() take every kind of Uint8Array", () => 
     map: map.bytes.subarray(3000, 3017),
   };
   for (const [name, array] of Object.entries(kinds)) {
-    const data = random(array.length);
+    const data = randomBytes(array.length);
     array.set(data);
     source.write(array, 100);
     assert(

@@ -81,7 +81,7 @@ Deno.test("no view outlives a map that is closed at the end of the stack, whatev
 });
 
 Deno.test("no descriptor stays open where the stack ends while a file is mapped", async () => {
-  // How V8 compiles what differs from run to run: several, of which most leaked.
+  // How V8 compiles what differs from run to run, and so does what is left open.
   for (let i = 0; i < 4; i++) {
     const { code, stdout, stderr } = await run(`
       import { Pmem2Map } from "@pmem2/pmem2";

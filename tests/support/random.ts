@@ -1,5 +1,5 @@
 /**
- * Random numbers that come again with the same seed.
+ * Random numbers that come again with the same seed, and bytes that don't.
  *
  * @module
  */
@@ -34,4 +34,13 @@ export class Random {
   pick<T>(values: ArrayLike<T>): T {
     return values[this.below(values.length)]!;
   }
+}
+
+/** Random bytes, as many as wanted, that don't come again. */
+export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i += 65_536) {
+    crypto.getRandomValues(bytes.subarray(i, i + 65_536));
+  }
+  return bytes;
 }
