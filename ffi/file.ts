@@ -121,7 +121,8 @@ export interface OpenedFile {
 
 /**
  * Opens a file. Deno opens it first, so that its permissions, prompts and
- * errors are those of `Deno.open`; then C does, for the descriptor.
+ * errors are those of `Deno.open`; then C does, for the descriptor. If that
+ * throws, the caller closes what is {@linkcode pending}.
  */
 export function openFile(given: string, settings: FileSettings): OpenedFile {
   requireStack();
@@ -253,15 +254,9 @@ function descriptorOf(
   const fd = native().open(nameOf(path), flags);
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
   pending.fd = fd;
-  try {
-    checkSame(path, opened, fd);
-    if (size !== undefined && opened.isFile) grow(file, fd, size);
-    return fd;
-  } catch (error) {
-    native().close(fd);
-    pending.fd = -1;
-    throw error;
-  }
+  checkSame(path, opened, fd);
+  if (size !== undefined && opened.isFile) grow(file, fd, size);
+  return fd;
 }
 
 /**

@@ -109,8 +109,8 @@ export class NativeSource {
     settings: Parameters<typeof openFile>[1],
   ): NativeSource {
     unclaimed?.close();
-    const { fd, discard } = openFile(path, settings);
     try {
+      const { fd, discard } = openFile(path, settings);
       const source = NativeSource.fromFd(fd, path, true);
       pending.fd = -1;
       unclaimed = source;
