@@ -28,7 +28,13 @@ import {
   openAndMapSettings,
 } from "./map_options.ts";
 import * as nativeMap from "./native_map.ts";
-import { mappedLength, NativeMap, newMap, traitsOf } from "./native_map.ts";
+import {
+  accessOf,
+  mappedLength,
+  NativeMap,
+  newMap,
+  traitsOf,
+} from "./native_map.ts";
 import { pathOf } from "./path.ts";
 import { add, toBigInt } from "./pointer.ts";
 import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
@@ -962,9 +968,7 @@ function lookCloser(
   otherwise: string,
 ): NativeMap {
   const native = liveMap(value, action);
-  const { readable, writable } = native.traits;
-  const granted = (readable ? READ : 0) | (writable ? WRITE : 0);
-  if ((granted & access) === 0) throw isnt(action, otherwise);
+  if ((accessOf(native.traits) & access) === 0) throw isnt(action, otherwise);
   return native;
 }
 

@@ -82,6 +82,11 @@ export const READ = 1 << 1;
 /** Its memory may be written to. */
 export const WRITE = 1 << 2;
 
+/** What a map's protection allows: the bits `READ` and `WRITE`. */
+export function accessOf({ readable, writable }: MapTraits): number {
+  return (readable ? READ : 0) | (writable ? WRITE : 0);
+}
+
 /** What a map is natively. */
 export class NativeMap implements Halves {
   // What a walk looks at comes first, side by side in memory.
@@ -124,9 +129,7 @@ export class NativeMap implements Halves {
     const { low, high } = halvesOf(pointer);
     this.low = low;
     this.high = high;
-    this.access = borrowed
-      ? 0
-      : OWN | (traits.readable ? READ : 0) | (traits.writable ? WRITE : 0);
+    this.access = borrowed ? 0 : OWN | accessOf(traits);
     this.pointer = pointer;
     this.address = c.pmem2_map_get_address(pointer);
     this.size = Number(c.pmem2_map_get_size(pointer));
