@@ -22,7 +22,7 @@ import type { OpenOptions } from "./file.ts";
 import { granularities } from "./granularity.ts";
 import { drawReservation } from "./layout.ts";
 import * as maps from "./map.ts";
-import { liveSource, mapOf, mapOnce, type Pmem2Map } from "./map.ts";
+import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
 import {
   type MapSettings,
   mapSettings,
@@ -48,7 +48,7 @@ import {
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
-const { nativeMapOf } = maps;
+const { mapOf, nativeMapOf } = maps;
 
 /**
  * A range of addresses that belongs to its maps alone, so that several files lie
@@ -613,16 +613,12 @@ class Maps extends Iterator<Pmem2Map, undefined> {
     const map = this.#walk.step();
     return map === null
       ? { done: true, value: undefined }
-      : { done: false, value: wrapperOf(map) };
+      : { done: false, value: mapOf(map) };
   }
 }
 
 function wrap(native: NativeMap | null): Pmem2Map | null {
-  return native === null ? null : wrapperOf(native);
-}
-
-function wrapperOf(native: NativeMap): Pmem2Map {
-  return (native.wrapper ?? mapOf(native)) as Pmem2Map;
+  return native === null ? null : mapOf(native);
 }
 
 function ownMap(
