@@ -53,21 +53,21 @@
  */
 
 // First of all, for the start to be fast.
-import "./ffi/modules.ts";
+import "./ffi/preload.ts";
 
 export type { Pmem2BadBlock } from "./ffi/bad_block.ts";
-export { Pmem2Error } from "./ffi/error.ts";
-export type { Pmem2ErrorCode } from "./ffi/error_code.ts";
-export type { OpenOptions } from "./ffi/file.ts";
-export type { Granularity } from "./ffi/granularity.ts";
-export { libraryInfo } from "./ffi/library.ts";
+export { Pmem2Error } from "./ffi/c/error.ts";
+export type { Pmem2ErrorCode } from "./ffi/c/error_code.ts";
+export type { OpenOptions } from "./ffi/input/open_options.ts";
+export type { Granularity } from "./ffi/input/granularity.ts";
+export { libraryInfo } from "./ffi/c/library.ts";
 export { Pmem2Map } from "./ffi/map.ts";
 export type {
   MapOptions,
   ReservationMapOptions,
   Sharing,
-} from "./ffi/map_options.ts";
+} from "./ffi/input/map_options.ts";
 export { Pmem2Source } from "./ffi/source.ts";
-export type { StoreOptions } from "./ffi/store_options.ts";
+export type { StoreOptions } from "./ffi/input/store_options.ts";
 export { Pmem2VmReservation } from "./ffi/vm_reservation.ts";
-export type { Gap, WalkOptions } from "./ffi/walk.ts";
+export type { Gap, WalkOptions } from "./ffi/native/walk.ts";

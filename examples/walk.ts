@@ -18,8 +18,13 @@ import { checkOutput, mapSideBySide } from "./side_by_side.ts";
 /** The module's own files. */
 function ownFiles(): string[] {
   const root = import.meta.dirname!.replace(/[^/]*$/, "");
-  const names = Array.from(Deno.readDirSync(`${root}ffi`), ({ name }) => name);
-  return [`${root}mod.ts`, ...names.sort().map((name) => `${root}ffi/${name}`)];
+  return [`${root}mod.ts`, ...filesIn(`${root}ffi`)];
+}
+
+function filesIn(folder: string): string[] {
+  return Array.from(Deno.readDirSync(folder)).flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
+  ).sort();
 }
 
 function describe({ address, size, path }: Pmem2Map): string {

@@ -4,21 +4,14 @@
  * @module
  */
 
-import { isObject, wrongThis } from "./argument.ts";
-import { check, clearMessage, failure } from "./error.ts";
-import { lazily } from "./library.ts";
-import {
-  type BadBlockContextPointer,
-  cell,
-  cellWith,
-  received,
-  type SourcePointer,
-} from "./pointer.ts";
-import { rasSymbols } from "./symbols.ts";
+import { cell, cellWith, received } from "./c/cell.ts";
+import { check, clearMessage, failure } from "./c/error.ts";
+import { numberOf } from "./c/error_code.ts";
+import { rasFunctions } from "./c/functions.ts";
+import type { BadBlockContextPointer, SourcePointer } from "./c/pointer.ts";
+import { isObject, wrongThis } from "./input/argument.ts";
 
-const native = lazily(rasSymbols);
-
-const PMEM2_E_NO_BAD_BLOCK_FOUND = -100029;
+const PMEM2_E_NO_BAD_BLOCK_FOUND = numberOf("PMEM2_E_NO_BAD_BLOCK_FOUND");
 
 /** A range of a source that can't be read. C's `struct pmem2_badblock`. */
 export interface Pmem2BadBlock {
@@ -41,7 +34,7 @@ const block = new BigUint64Array(new ArrayBuffer(128));
 
 function newContext(source: SourcePointer): BadBlockContextPointer {
   clearMessage();
-  const result = native().pmem2_badblock_context_new(cell(), source);
+  const result = rasFunctions().pmem2_badblock_context_new(cell(), source);
   check(result, "pmem2_badblock_context_new");
   return received();
 }
@@ -49,7 +42,7 @@ function newContext(source: SourcePointer): BadBlockContextPointer {
 /** Writes the next bad block to {@linkcode block}; false: there is none. */
 function next(context: BadBlockContextPointer): boolean {
   clearMessage();
-  const result = native().pmem2_badblock_next(context, block);
+  const result = rasFunctions().pmem2_badblock_next(context, block);
   if (result === 0) return true;
   if (result === PMEM2_E_NO_BAD_BLOCK_FOUND) return false;
   throw failure(result, "pmem2_badblock_next");
@@ -68,7 +61,7 @@ export function listBadBlocks(source: LiveSource): Pmem2BadBlock[] {
     }
     return blocks;
   } finally {
-    native().pmem2_badblock_context_delete(cellWith(context));
+    rasFunctions().pmem2_badblock_context_delete(cellWith(context));
   }
 }
 
@@ -108,12 +101,12 @@ class BadBlock implements Pmem2BadBlock {
       while (next(context)) {
         if (block[0] !== this.#offset || block[1] !== this.#length) continue;
         clearMessage();
-        const result = native().pmem2_badblock_clear(context, block);
+        const result = rasFunctions().pmem2_badblock_clear(context, block);
         check(result, "pmem2_badblock_clear");
         return;
       }
     } finally {
-      native().pmem2_badblock_context_delete(cellWith(context));
+      rasFunctions().pmem2_badblock_context_delete(cellWith(context));
     }
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import * as argument from "./argument.ts";
+import * as argument from "./input/argument.ts";
 import {
   checkBigInt,
   checkInteger,
@@ -14,41 +14,31 @@ import {
   MAX_SIZE,
   wrongThis,
   wrongType,
-} from "./argument.ts";
-import * as buffer from "./buffer.ts";
-import { check, clearMessage, Pmem2Error } from "./error.ts";
-import { mapExisting } from "./existing_memory.ts";
-import type { OpenOptions } from "./file.ts";
-import { granularities, type Granularity, PAGE } from "./granularity.ts";
-import { drawMap } from "./layout.ts";
-import { lazily } from "./library.ts";
+} from "./input/argument.ts";
+import { granularities, type Granularity } from "./input/granularity.ts";
 import {
   type MapOptions,
   mapSettings,
   openAndMapSettings,
-} from "./map_options.ts";
-import * as nativeMap from "./native_map.ts";
-import {
-  accessOf,
-  mappedLength,
-  NativeMap,
-  newMap,
-  traitsOf,
-} from "./native_map.ts";
-import { pathOf } from "./path.ts";
-import { add, toBigInt } from "./pointer.ts";
-import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
-import { storeFlags, type StoreOptions } from "./store_options.ts";
-import { flushSymbols } from "./symbols.ts";
-// The type alone: at run time reservations are built on maps, not the reverse.
+} from "./input/map_options.ts";
+import type { OpenOptions } from "./input/open_options.ts";
+import { pathOf } from "./input/path.ts";
+import { storeFlags, type StoreOptions } from "./input/store_options.ts";
+import * as views from "./input/views.ts";
+import { drawMap } from "./inspect/layout.ts";
+import { mapExisting } from "./native/existing_map.ts";
+import * as nativeMap from "./native/map.ts";
+import { accessOf, NativeMap, traitsOf } from "./native/map.ts";
+import { mappedLength, newMap } from "./native/new_map.ts";
+import { NativeSource } from "./native/source.ts";
+import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 import type { Pmem2VmReservation } from "./vm_reservation.ts";
+// The type alone: at run time reservations are built on maps, not the reverse.
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
-const { isArrayBufferView, lengthOf, viewGetters, writableLengthOf } = buffer;
+const { isArrayBufferView, lengthOf, viewGetters, writableLengthOf } = views;
 const { READ, WRITE } = nativeMap;
-
-const flushing = lazily(flushSymbols);
 
 /** The native side of a map; internal to the module. */
 export let nativeMapOf: (value: unknown) => NativeMap | null;
@@ -753,17 +743,7 @@ export class Pmem2Map implements Disposable {
     const map = flushable(this, action);
     const start = startOf(action, map, offset);
     const count = countOf(action, map, start, length, offset);
-    if (count === 0) return;
-    const address = add(map.address, start);
-    if (map.granularity === PAGE) {
-      map.persistence.persist(address, toBigInt(count));
-      return;
-    }
-    clearMessage();
-    check(
-      flushing().pmem2_deep_flush(map.pointer, address, toBigInt(count)),
-      "pmem2_deep_flush",
-    );
+    map.deepFlush(start, count);
   }
 
   /**
@@ -794,16 +774,7 @@ export class Pmem2Map implements Disposable {
     const map = flushable(this, action);
     const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
-    if (count === 0) return;
-    map.pending++;
-    try {
-      await map.persistence.persistAsync(
-        add(map.address, start),
-        toBigInt(count),
-      );
-    } finally {
-      map.pending--;
-    }
+    await map.persistAsync(start, count);
   }
 
   /**
@@ -836,25 +807,7 @@ export class Pmem2Map implements Disposable {
     const map = flushable(this, action);
     const start = startOf(action, map, offset, NUMBERS_ONLY);
     const count = countOf(action, map, start, length);
-    if (count === 0) return;
-    const address = add(map.address, start);
-    map.pending++;
-    try {
-      if (map.granularity === PAGE) {
-        await map.persistence.persistAsync(address, toBigInt(count));
-        return;
-      }
-      const call = "pmem2_deep_flush";
-      const { pmem2_deep_flush_async } = flushing();
-      const result = await pmem2_deep_flush_async(
-        map.pointer,
-        address,
-        toBigInt(count),
-      );
-      if (result !== 0) throw new Pmem2Error(result, call);
-    } finally {
-      map.pending--;
-    }
+    await map.deepFlushAsync(start, count);
   }
 
   /** Whether the map was closed. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { listBadBlocks, type Pmem2BadBlock } from "./bad_block.ts";
 import {
   checkInteger,
   checkRange,
@@ -12,184 +13,12 @@ import {
   MAX_FD,
   MAX_SIZE,
   wrongThis,
-} from "./argument.ts";
-import { listBadBlocks, type Pmem2BadBlock } from "./bad_block.ts";
-import { lengthOf, subarray, writableLengthOf } from "./buffer.ts";
-import { check, clearMessage, Pmem2Error } from "./error.ts";
-import { errnoOf } from "./error_code.ts";
-import {
-  closePending,
-  fileSettings,
-  openFile,
-  type OpenOptions,
-  pending,
-} from "./file.ts";
-import { lazily } from "./library.ts";
-import { pathOf } from "./path.ts";
-import {
-  cell,
-  cellWith,
-  fromCString,
-  received,
-  type SourcePointer,
-} from "./pointer.ts";
-import { stdinLock } from "./process_lock.ts";
-import { requireStack } from "./stack.ts";
-import {
-  fileSymbols,
-  mapSymbols,
-  rasSymbols,
-  sizeSymbols,
-  sourceSymbols,
-} from "./symbols.ts";
-
-const native = lazily(mapSymbols);
-const sizing = lazily(sizeSymbols);
-const seldom = lazily(sourceSymbols);
-const ras = lazily(rasSymbols);
-const growing = lazily(fileSymbols);
-
-/** Where C writes an int. */
-const int = new Int32Array(new ArrayBuffer(128));
-
-/** What one pread(2) or pwrite(2) moves at most; libpmem2 doesn't go on. */
-const MAX_TRANSFER = 2 ** 30;
-
-/** The errors of a file system that can't store what is to be written. */
-const NO_ROOM = (["ENOSPC", "EDQUOT", "EFBIG", "EIO"] as const).map(errnoOf);
-
-/**
- * The source that was opened last, until somebody has it who will close it. A call
- * that runs out of stack may not get that far, but then the next one closes it.
- */
-let unclaimed: NativeSource | null = null;
-
-/** What a source is natively; internal to the module. */
-export class NativeSource {
-  readonly pointer: SourcePointer;
-  readonly path: string | null;
-  readonly anonymous: boolean;
-  /** The descriptor to close with the source, if it's the source's own. */
-  readonly ownFd: number | null;
-  closed = false;
-  /** Takes the file away again, if it was made when the source was opened. */
-  discard: (() => void) | null = null;
-
-  constructor(
-    pointer: SourcePointer,
-    path: string | null,
-    anonymous: boolean,
-    ownFd: number | null,
-  ) {
-    this.pointer = pointer;
-    this.path = path;
-    this.anonymous = anonymous;
-    this.ownFd = ownFd;
-  }
-
-  /** Whoever calls it has seen to it that there is room on the stack. */
-  static fromFd(fd: number, path: string | null, own: boolean): NativeSource {
-    clearMessage();
-    const result = native().pmem2_source_from_fd(cell(), fd);
-    check(result, "pmem2_source_from_fd");
-    return new NativeSource(received(), path, false, own ? fd : null);
-  }
-
-  static anonymous(size: number): NativeSource {
-    requireStack();
-    clearMessage();
-    const result = seldom().pmem2_source_from_anon(cell(), BigInt(size));
-    check(result, "pmem2_source_from_anon");
-    return new NativeSource(received(), null, true, null);
-  }
-
-  /** The source is {@linkcode unclaimed} until it's closed or has a wrapper. */
-  static open(
-    path: string,
-    settings: Parameters<typeof openFile>[1],
-  ): NativeSource {
-    unclaimed?.close();
-    try {
-      const { fd, discard } = openFile(path, settings);
-      const source = NativeSource.fromFd(fd, path, true);
-      pending.fd = -1;
-      unclaimed = source;
-      source.discard = discard;
-      return source;
-    } catch (error) {
-      closePending();
-      throw error;
-    }
-  }
-
-  get size(): number {
-    clearMessage();
-    const result = sizing().pmem2_source_size(this.pointer, cell());
-    check(result, "pmem2_source_size");
-    return Number(received());
-  }
-
-  get alignment(): number {
-    clearMessage();
-    const result = seldom().pmem2_source_alignment(this.pointer, cell());
-    check(result, "pmem2_source_alignment");
-    return Number(received());
-  }
-
-  /**
-   * Has the file system find room for what is to be written: libpmem2 doesn't
-   * tell how much of it was. What is no matter of room is left to the write.
-   */
-  allocate(offset: number, length: number): void {
-    if (this.anonymous || length === 0) return;
-    const { posix_fallocate } = growing();
-    const [at, size] = [BigInt(offset), BigInt(length)];
-    const error = posix_fallocate(this.descriptor, at, size);
-    if (NO_ROOM.includes(error)) {
-      throw new Pmem2Error(-error, "posix_fallocate");
-    }
-  }
-
-  get descriptor(): number {
-    clearMessage();
-    const result = seldom().pmem2_source_get_fd(this.pointer, int);
-    check(result, "pmem2_source_get_fd");
-    return int[0]!;
-  }
-
-  /** Moves bytes between an array and the source. */
-  transfer(
-    call: "pmem2_source_pread_mcsafe" | "pmem2_source_pwrite_mcsafe",
-    array: Uint8Array,
-    offset: number,
-    length: number,
-  ): void {
-    const { flockfile, funlockfile } = native();
-    const { [call]: move } = ras();
-    const file = stdinLock();
-    for (let done = 0; done < length; done += MAX_TRANSFER) {
-      const size = Math.min(length - done, MAX_TRANSFER);
-      const part = length > MAX_TRANSFER ? subarray(array, done, size) : array;
-      const [count, at] = [BigInt(size), BigInt(offset + done)];
-      clearMessage();
-      // On a device DAX libpmem2 makes a map of its own.
-      flockfile(file);
-      const result = move(this.pointer, part, count, at);
-      funlockfile(file);
-      check(result, call);
-    }
-  }
-
-  close(): void {
-    if (!this.closed) {
-      requireStack();
-      this.closed = true;
-      native().pmem2_source_delete(cellWith(this.pointer));
-      if (this.ownFd !== null) native().close(this.ownFd);
-    }
-    if (unclaimed === this) unclaimed = null;
-  }
-}
+} from "./input/argument.ts";
+import { fileSettings, type OpenOptions } from "./input/open_options.ts";
+import { pathOf } from "./input/path.ts";
+import { lengthOf, writableLengthOf } from "./input/views.ts";
+import { NativeSource } from "./native/source.ts";
+import { requireStack } from "./process/stack.ts";
 
 /** The native side of a source; internal to the module. */
 export let nativeSourceOf: (value: unknown) => NativeSource | undefined;
@@ -292,7 +121,7 @@ export class Pmem2Source implements Disposable {
     const settings = fileSettings(action, options);
     const native = NativeSource.open(pathOf(action, path), settings);
     const source = new Pmem2Source(native);
-    unclaimed = null;
+    native.claim();
     return source;
   }
 
@@ -452,20 +281,7 @@ export class Pmem2Source implements Disposable {
    * ```
    */
   deviceId(): string {
-    const { pointer } = Pmem2Source.#live(this, "get the device id");
-    const { pmem2_source_device_id } = ras();
-    clearMessage();
-    check(
-      pmem2_source_device_id(pointer, null, cellWith(0n)),
-      "pmem2_source_device_id",
-    );
-    const id = new Uint8Array(new ArrayBuffer(Number(received()) + 64));
-    const length = cellWith(BigInt(id.length));
-    check(
-      pmem2_source_device_id(pointer, id, length),
-      "pmem2_source_device_id",
-    );
-    return fromCString(id);
+    return Pmem2Source.#live(this, "get the device id").deviceId();
   }
 
   /**
@@ -488,11 +304,7 @@ export class Pmem2Source implements Disposable {
    * ```
    */
   numaNode(): number {
-    const { pointer } = Pmem2Source.#live(this, "get the NUMA node");
-    clearMessage();
-    const result = ras().pmem2_source_numa_node(pointer, int);
-    check(result, "pmem2_source_numa_node");
-    return int[0]!;
+    return Pmem2Source.#live(this, "get the NUMA node").numaNode();
   }
 
   /**
@@ -515,14 +327,8 @@ export class Pmem2Source implements Disposable {
    * ```
    */
   unsafeShutdownCount(): bigint {
-    const { pointer } = Pmem2Source.#live(
-      this,
-      "get the unsafe shutdown count",
-    );
-    clearMessage();
-    const result = ras().pmem2_source_device_usc(pointer, cell());
-    check(result, "pmem2_source_device_usc");
-    return received();
+    const action = "get the unsafe shutdown count";
+    return Pmem2Source.#live(this, action).unsafeShutdownCount();
   }
 
   /**

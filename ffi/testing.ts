@@ -10,9 +10,9 @@ import {
   optionsOf,
   wrongThis,
   wrongType,
-} from "./argument.ts";
-import { granularities, type Granularity } from "./granularity.ts";
-import { requireStack } from "./stack.ts";
+} from "./input/argument.ts";
+import { granularities, type Granularity } from "./input/granularity.ts";
+import { requireStack } from "./process/stack.ts";
 
 const variable = "PMEM2_FORCE_GRANULARITY";
 

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { pageSize } from "./address_space.ts";
-import * as argument from "./argument.ts";
+import * as argument from "./input/argument.ts";
 import {
   checkBigInt,
   checkBoolean,
@@ -17,26 +16,27 @@ import {
   outOfRange,
   wrongThis,
   wrongType,
-} from "./argument.ts";
-import type { OpenOptions } from "./file.ts";
-import { granularities } from "./granularity.ts";
-import { drawReservation } from "./layout.ts";
-import * as maps from "./map.ts";
-import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
+} from "./input/argument.ts";
+import { granularities } from "./input/granularity.ts";
 import {
   type MapSettings,
   mapSettings,
   openAndMapSettings,
   type ReservationMapOptions,
-} from "./map_options.ts";
-import { mappedLength, type NativeMap } from "./native_map.ts";
+} from "./input/map_options.ts";
+import type { OpenOptions } from "./input/open_options.ts";
+import { pathOf } from "./input/path.ts";
+import { drawReservation } from "./inspect/layout.ts";
+import * as maps from "./map.ts";
+import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
+import type { NativeMap } from "./native/map.ts";
+import { mappedLength } from "./native/new_map.ts";
+import { NativeSource } from "./native/source.ts";
 import {
   NativeVmReservation,
   reservationAlignment,
   wholePages,
-} from "./native_vm_reservation.ts";
-import { pathOf } from "./path.ts";
-import { NativeSource, nativeSourceOf, type Pmem2Source } from "./source.ts";
+} from "./native/vm_reservation.ts";
 import {
   ForwardWalk,
   type Gap,
@@ -44,7 +44,9 @@ import {
   ReverseWalk,
   type Walk,
   type WalkOptions,
-} from "./walk.ts";
+} from "./native/walk.ts";
+import { pageSize } from "./process/address_space.ts";
+import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
@@ -381,7 +383,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
    */
   [Symbol.iterator](): IteratorObject<Pmem2Map, undefined> {
     const native = Pmem2VmReservation.#live(this, "walk the reservation");
-    return new Maps(new ForwardWalk(native, 0, undefined));
+    return new MapIterator(new ForwardWalk(native, 0, undefined));
   }
 
   /**
@@ -416,7 +418,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     checkBoolean(action, "reverse", reverse);
     const native = Pmem2VmReservation.#live(this, action);
     const Direction = reverse ? ReverseWalk : ForwardWalk;
-    return new Maps(new Direction(native, from, to));
+    return new MapIterator(new Direction(native, from, to));
   }
 
   /**
@@ -598,7 +600,7 @@ const DEFAULT_ITERABLE_LIMIT = 100;
 const DEFAULT_ROWS = 10;
 
 /** An iterator over a walk. */
-class Maps extends Iterator<Pmem2Map, undefined> {
+class MapIterator extends Iterator<Pmem2Map, undefined> {
   readonly #walk: Walk;
 
   constructor(walk: Walk) {
@@ -654,7 +656,7 @@ function checkPlace(
       `Cannot ${action} as at + length, in whole pages, must be at most ${size}, the reservation's size: received ${at} + ${length}`,
     );
   }
-  if (reservation.isLost(reservation.address + BigInt(at), length)) {
+  if (reservation.isTakenByOthers(reservation.address + BigInt(at), length)) {
     throw new RangeError(
       `Cannot ${action} as other native code has memory at ${at}`,
     );

@@ -11,8 +11,8 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { constants } from "node:os";
-import { codeOf, errnoOf } from "../ffi/error_code.ts";
-import { check, clearMessage, failure } from "../ffi/error.ts";
+import { codeOf, errnoOf } from "../ffi/c/error_code.ts";
+import { check, clearMessage, failure } from "../ffi/c/error.ts";
 import { assertRefused } from "./support/refusal.ts";
 
 Deno.test("Pmem2Error tells code, errno, call and libpmem2's message", () => {

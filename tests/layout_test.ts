@@ -6,7 +6,7 @@ import {
   type Layout,
   type LayoutMap,
   type MapDetails,
-} from "../ffi/layout.ts";
+} from "../ffi/inspect/layout.ts";
 
 const KIB = 1024;
 const PAGE = 4096;

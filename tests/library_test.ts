@@ -5,7 +5,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { candidates, older } from "../ffi/library.ts";
+import { candidates, older } from "../ffi/c/library.ts";
 import { run } from "./support/subprocess.ts";
 
 /** What a first use throws, as lines: the error's name, then its message. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { add, halvesOf, toBigInt } from "../ffi/pointer.ts";
+import { add, halvesOf, toBigInt } from "../ffi/c/pointer.ts";
 
 Deno.test("toBigInt() is BigInt() for every size there is", () => {
   const edges = [0, 2 ** 31, 2 ** 32, 2 ** 33, 2 ** 47, 2 ** 52]
@@ -22,8 +22,8 @@ Deno.test("add() adds as C's pointers do", () => {
 
 Deno.test("halvesOf() gives the two halves as signed integers", () => {
   assertEquals(halvesOf(0x7f12_8000_0010n), {
-    low: -0x7fff_fff0,
-    high: 0x7f12,
+    pointerLow: -0x7fff_fff0,
+    pointerHigh: 0x7f12,
   });
-  assertEquals(halvesOf(2n ** 64n - 1n), { low: -1, high: -1 });
+  assertEquals(halvesOf(2n ** 64n - 1n), { pointerLow: -1, pointerHigh: -1 });
 });

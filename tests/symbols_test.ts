@@ -1,10 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
-import * as tables from "../ffi/symbols.ts";
+import * as libc from "../ffi/c/libc_symbols.ts";
+import { libffiSymbols } from "../ffi/c/libffi_symbols.ts";
+import * as libpmem2 from "../ffi/c/libpmem2_symbols.ts";
+import type { SymbolTable } from "../ffi/c/symbol_table.ts";
 import { exportedFunctions } from "./support/elf.ts";
 import { libraryFile } from "./support/library_file.ts";
 import { testUnless } from "./support/test_unless.ts";
 
-const { libffiSymbols, ...pmem2Tables } = tables;
+/** All that is found through libpmem2's handle. */
+const tables = { ...libpmem2, ...libc };
 
 /** Dropped in 2.x; the module calls but the first, where it is. */
 const only1x = [
@@ -24,10 +28,10 @@ interface Declared {
 }
 
 /** What the tables declare of libpmem2 and libc, but no aliases and twins. */
-const declared: Declared[] = Object.entries(pmem2Tables).flatMap((
+const declared: Declared[] = Object.entries(tables).flatMap((
   [table, symbols],
 ) =>
-  Object.entries(symbols as tables.SymbolTable).map(([key, symbol]) => ({
+  Object.entries(symbols as SymbolTable).map(([key, symbol]) => ({
     table,
     key,
     name: symbol.name ?? key,
@@ -51,7 +55,7 @@ Deno.test("the 49 functions that every libpmem2 exports are declared, and no oth
   for (const { name } of optional) assert(only1x.includes(name), name);
 });
 
-for (const [name, table] of Object.entries(pmem2Tables)) {
+for (const [name, table] of Object.entries(tables)) {
   Deno.test(`the library has every function of ${name}`, () => {
     const library = Deno.dlopen(
       libraryFile(),
@@ -73,8 +77,8 @@ for (const [name, table] of Object.entries(pmem2Tables)) {
 
 Deno.test("no nonblocking function is optional", () => {
   // Where it is missing Deno would give a function that fails, not null.
-  for (const [table, symbols] of Object.entries(pmem2Tables)) {
-    for (const [key, symbol] of Object.entries(symbols as tables.SymbolTable)) {
+  for (const [table, symbols] of Object.entries(tables)) {
+    for (const [key, symbol] of Object.entries(symbols as SymbolTable)) {
       assert(!(symbol.nonblocking && symbol.optional), `${table}.${key}`);
     }
   }
@@ -140,10 +144,10 @@ function headerPrototypes(): Map<string, string> {
 
 testUnless(
   noHeader,
-  "the C signatures in symbols.ts are those of libpmem2.h",
+  "the C signatures in libpmem2_symbols.ts are those of libpmem2.h",
   () => {
     const source = Deno.readTextFileSync(
-      new URL("../ffi/symbols.ts", import.meta.url),
+      new URL("../ffi/c/libpmem2_symbols.ts", import.meta.url),
     );
     const comments = [...source.matchAll(/^ *\/\/ (.*)$/gm)]
       .map(([, text]) => text).join("\n");
@@ -169,7 +173,7 @@ function denoTypes(c: string): string[] {
 
 testUnless(
   noHeader,
-  "the Deno signatures in symbols.ts are those of libpmem2.h",
+  "the Deno signatures in libpmem2_symbols.ts are those of libpmem2.h",
   () => {
     const truth = headerPrototypes();
     for (const { name, parameters, result } of ofLibpmem2) {

@@ -5,30 +5,25 @@
  * @module
  */
 
-import * as copy from "./copy.ts";
-import * as functionPointer from "./function_pointer.ts";
-import type { Call4 } from "./function_pointer.ts";
-import * as granularity from "./granularity.ts";
-import { lazily, librarySymbols } from "./library.ts";
-import * as pointer from "./pointer.ts";
-import type { FunctionPointer, MapPointer } from "./pointer.ts";
-import { memorySymbols, persistenceSymbols } from "./symbols.ts";
+import * as copy from "../c/copy.ts";
+import * as functionPointer from "../c/function_pointer.ts";
+import type { Call4 } from "../c/function_pointer.ts";
+import * as functions from "../c/functions.ts";
+import * as library from "../c/library.ts";
+import * as pointer from "../c/pointer.ts";
+import type { FunctionPointer, MapPointer } from "../c/pointer.ts";
+import * as granularity from "../input/granularity.ts";
+import * as storeOptions from "../input/store_options.ts";
 
-const native = lazily(persistenceSymbols);
-const memory = lazily(memorySymbols);
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { add, toBigInt } = pointer;
-const { copyIn, copyWithin, hold, letGo } = copy;
+const { copyIn, copyWithin, pin, unpin } = copy;
+const { memoryFunctions, persistenceFunctions } = functions;
+const { loaderFunctions } = library;
 const { call2, call2Async, libffiCall, openCall2 } = functionPointer;
 const { CACHE_LINE } = granularity;
 
-// PMEM2_F_MEM_*
-export const NODRAIN = 1 << 0;
-export const NONTEMPORAL = 1 << 1;
-export const TEMPORAL = 1 << 2;
-export const WC = 1 << 3;
-export const WB = 1 << 4;
-export const NOFLUSH = 1 << 5;
+const { NODRAIN, NOFLUSH, NONTEMPORAL, TEMPORAL, WB, WC } = storeOptions;
 const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
 
 /** From how many bytes on libpmem2 takes non-temporal stores. */
@@ -44,9 +39,9 @@ export class Persistence {
 
   constructor(map: MapPointer, granularity: number) {
     openCall2();
-    this.persistFn = native().pmem2_get_persist_fn(map);
-    this.#flushFn = native().pmem2_get_flush_fn(map);
-    this.#drainFn = native().pmem2_get_drain_fn(map);
+    this.persistFn = persistenceFunctions().pmem2_get_persist_fn(map);
+    this.#flushFn = persistenceFunctions().pmem2_get_flush_fn(map);
+    this.#drainFn = persistenceFunctions().pmem2_get_drain_fn(map);
     this.#granularity = granularity;
   }
 
@@ -84,11 +79,11 @@ export class Persistence {
       this.#finish(address, size, flags);
     } else {
       const { memcpyFn, memmoveFn } = this.#functions(map);
-      const from = hold(data, length);
+      const from = pin(data, length);
       const apart = from + size <= address || address + size <= from;
       const copyFn = apart ? memcpyFn : memmoveFn;
       call4(copyFn, address, from, size, toBigInt(flags));
-      letGo();
+      unpin();
     }
   }
 
@@ -125,7 +120,7 @@ export class Persistence {
     const call4 = this.call4(length, flags);
     if (call4 === null) {
       // An i32 is not −0, which is a byte all the same.
-      librarySymbols().memset(address, value | 0, size);
+      loaderFunctions().memset(address, value | 0, size);
       this.#finish(address, size, flags);
     } else {
       const { memsetFn } = this.#functions(map);
@@ -154,9 +149,9 @@ export class Persistence {
 
   #functions({ pointer }: Memory): MemoryFunctions {
     return this.#memory ??= {
-      memcpyFn: memory().pmem2_get_memcpy_fn(pointer),
-      memmoveFn: memory().pmem2_get_memmove_fn(pointer),
-      memsetFn: memory().pmem2_get_memset_fn(pointer),
+      memcpyFn: memoryFunctions().pmem2_get_memcpy_fn(pointer),
+      memmoveFn: memoryFunctions().pmem2_get_memmove_fn(pointer),
+      memsetFn: memoryFunctions().pmem2_get_memset_fn(pointer),
     };
   }
 }
@@ -181,7 +176,7 @@ export function persistenceOf(
   granularity: number,
 ): Persistence {
   const known = shared[granularity];
-  return known?.persistFn === native().pmem2_get_persist_fn(map)
+  return known?.persistFn === persistenceFunctions().pmem2_get_persist_fn(map)
     ? known
     : shared[granularity] = new Persistence(map, granularity);
 }

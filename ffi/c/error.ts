@@ -5,11 +5,9 @@
  */
 
 import { codeOf, type Pmem2ErrorCode } from "./error_code.ts";
-import { lazily, librarySymbols } from "./library.ts";
-import { fromCString } from "./pointer.ts";
-import { mapSymbols } from "./symbols.ts";
-
-const native = lazily(mapSymbols);
+import { fileFunctions } from "./functions.ts";
+import { loaderFunctions, versionFunctions } from "./library.ts";
+import { fromCString } from "./string.ts";
 
 /**
  * Thrown whenever libpmem2 or the system refuses. The message has libpmem2's
@@ -59,8 +57,8 @@ let location = 0n;
 
 /** What the libc function that has just failed left, a positive number. */
 export function lastErrno(): number {
-  location ||= native().__errno_location();
-  librarySymbols().copy_out(value, location, 4n);
+  location ||= fileFunctions().__errno_location();
+  loaderFunctions().copy_out(value, location, 4n);
   return value[0]!;
 }
 
@@ -72,13 +70,13 @@ let buffer = 0n;
  * at times: only what was empty before the call is the call's.
  */
 export function clearMessage(): void {
-  const { pmem2_errormsg, memset } = librarySymbols();
-  buffer ||= pmem2_errormsg();
+  const { memset } = loaderFunctions();
+  buffer ||= versionFunctions().pmem2_errormsg();
   memset(buffer, 0, 1n);
 }
 
 function takeMessage(): string {
-  const { strnlen, copy_out } = librarySymbols();
+  const { strnlen, copy_out } = loaderFunctions();
   const length = strnlen(buffer, 1024n);
   const bytes = new Uint8Array(new ArrayBuffer(1024));
   if (length > 0n) copy_out(bytes, buffer, length);

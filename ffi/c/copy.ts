@@ -9,17 +9,17 @@
  * @module
  */
 
-import { hasSmallBuffer } from "./buffer.ts";
+import { hasSmallBuffer } from "../input/views.ts";
+import * as functions from "./functions.ts";
 import * as library from "./library.ts";
 import * as pointer from "./pointer.ts";
-import { copySymbols } from "./symbols.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
-const { lazily, librarySymbols } = library;
+const { loaderFunctions } = library;
 const { toBigInt } = pointer;
 const { asUintN } = BigInt;
 const { min } = Math;
-const copies = lazily(copySymbols);
+const { copyFunctions } = functions;
 
 /**
  * The address of what an array has. It's the caller's to see to it that V8
@@ -28,7 +28,7 @@ const copies = lazily(copySymbols);
  */
 export function addressOf(array: ArrayBufferView): bigint {
   // memmove returns where it copies to, here nothing.
-  return librarySymbols().copy_out(array, 0n, 0n);
+  return loaderFunctions().copy_out(array, 0n, 0n);
 }
 
 /** The longest piece that is surely copied with ordinary instructions. */
@@ -41,10 +41,10 @@ export function copyIn(
   length: number,
 ): void {
   if (length <= PIECE) {
-    copies().copy_in(address, data, toBigInt(length));
+    copyFunctions().copy_in(address, data, toBigInt(length));
   } else {
-    copyWithin(address, holdLonger(data, length), length);
-    letGo();
+    copyWithin(address, pinLonger(data, length), length);
+    unpin();
   }
 }
 
@@ -55,10 +55,10 @@ export function copyOut(
   length: number,
 ): void {
   if (length <= PIECE) {
-    librarySymbols().copy_out(data, address, toBigInt(length));
+    loaderFunctions().copy_out(data, address, toBigInt(length));
   } else {
-    copyWithin(holdLonger(data, length), address, length);
-    letGo();
+    copyWithin(pinLonger(data, length), address, length);
+    unpin();
   }
 }
 
@@ -66,14 +66,14 @@ export function copyOut(
 export function copyWithin(to: bigint, from: bigint, length: number): void {
   const ahead = asUintN(12, to - from);
   if (length <= PIECE || ahead === 0n || ahead >= 32n) {
-    copies().memmove(to, from, toBigInt(length));
+    copyFunctions().memmove(to, from, toBigInt(length));
   } else {
     copyInPieces(to, from, length);
   }
 }
 
 function copyInPieces(to: bigint, from: bigint, length: number): void {
-  const { memmove } = copies();
+  const { memmove } = copyFunctions();
   // What is still to be copied must not be written over.
   const backwards = to > from;
   for (let done = 0; done < length; done += PIECE) {
@@ -87,14 +87,14 @@ function copyInPieces(to: bigint, from: bigint, length: number): void {
  * The array that was held last. The garbage collector must not have it while its
  * address is in use, and can't see that.
  */
-const held: { data: Uint8Array | null; large: boolean } = {
+const pinned: { data: Uint8Array | null; large: boolean } = {
   data: null,
   large: false,
 };
 /** Its address: in here a bigint is 8 bytes and no object. */
-const heldAddress = new BigUint64Array(new ArrayBuffer(128));
+const pinnedAddress = new BigUint64Array(new ArrayBuffer(128));
 
-/** Buffers up to this size stay held: programs tend to write from the same one. */
+/** Buffers up to this size stay pinned: programs tend to write from the same one. */
 const LARGE = 32 * 1024;
 
 /**
@@ -106,29 +106,29 @@ const MAY_MOVE = 256;
 const staging = new Uint8Array(new ArrayBuffer(MAY_MOVE));
 let stagingAddress = 0n;
 
-/** Where an array's bytes can be read, until {@linkcode letGo}. */
-export function hold(data: Uint8Array, length: number): bigint {
-  if (length > MAY_MOVE) return holdLonger(data, length);
+/** Where an array's bytes can be read, until {@linkcode unpin}. */
+export function pin(data: Uint8Array, length: number): bigint {
+  if (length > MAY_MOVE) return pinLonger(data, length);
   stagingAddress ||= addressOf(staging);
-  copies().copy_in(stagingAddress, data, toBigInt(length));
+  copyFunctions().copy_in(stagingAddress, data, toBigInt(length));
   return stagingAddress;
 }
 
 /** The end of what an array was held for. */
-export function letGo(): void {
-  if (held.large) held.data = null;
+export function unpin(): void {
+  if (pinned.large) pinned.data = null;
 }
 
-/** Where the bytes of an array are that can't move, until {@linkcode letGo}. */
-function holdLonger(data: Uint8Array, length: number): bigint {
-  if (held.data !== data) findOut(data, length);
-  return heldAddress[0]!;
+/** Where the bytes of an array are that can't move, until {@linkcode unpin}. */
+function pinLonger(data: Uint8Array, length: number): bigint {
+  if (pinned.data !== data) findOut(data, length);
+  return pinnedAddress[0]!;
 }
 
 function findOut(data: Uint8Array, length: number): void {
   const large = length > LARGE || !hasSmallBuffer(data, LARGE);
   // Nothing that may fail comes between these.
-  heldAddress[0] = addressOf(data);
-  held.large = large;
-  held.data = data;
+  pinnedAddress[0] = addressOf(data);
+  pinned.large = large;
+  pinned.data = data;
 }

@@ -4,8 +4,11 @@
  * @module
  */
 
-import { cString, locateCell } from "./pointer.ts";
-import { librarySymbols, type Symbols, type SymbolTable } from "./symbols.ts";
+import { locateCell } from "./cell.ts";
+import { loaderSymbols } from "./libc_symbols.ts";
+import { versionSymbols } from "./libpmem2_symbols.ts";
+import { cString } from "./string.ts";
+import type { Symbols, SymbolTable } from "./symbol_table.ts";
 
 /** The oldest Deno on which the test suite passes. */
 export const minimumDenoVersion = "2.8.0";
@@ -38,7 +41,8 @@ export function candidates(soname: string): string[] {
 
 interface Library {
   readonly path: string;
-  readonly symbols: Symbols<typeof librarySymbols>;
+  readonly version: Symbols<typeof versionSymbols>;
+  readonly loader: Symbols<typeof loaderSymbols>;
 }
 
 let library: Library | undefined;
@@ -48,26 +52,24 @@ function open(): Library {
   return library ??= load();
 }
 
-const groups = new Map<SymbolTable, Symbols<SymbolTable>>();
-
 /**
  * A group of the library's functions, opened when first called for: once, for
  * Deno compiles them each time.
  */
 export function lazily<T extends SymbolTable>(table: T): () => Symbols<T> {
   let symbols: Symbols<T> | undefined;
-  return () => symbols ??= openGroup(table);
+  return () => symbols ??= dlopen(open().path, table);
 }
 
-function openGroup<T extends SymbolTable>(table: T): Symbols<T> {
-  const symbols = groups.get(table) as Symbols<T> | undefined ??
-    dlopen(open().path, table);
-  groups.set(table, symbols as unknown as Symbols<SymbolTable>);
-  return symbols;
+/** What tells libpmem2's version and its last message. */
+export function versionFunctions(): Symbols<typeof versionSymbols> {
+  return open().version;
 }
 
-const opened = (): Symbols<typeof librarySymbols> => open().symbols;
-export { opened as librarySymbols };
+/** The functions of libc that opening the library takes. */
+export function loaderFunctions(): Symbols<typeof loaderSymbols> {
+  return open().loader;
+}
 
 /**
  * Tells which libpmem2 was loaded, and opens it if nothing has yet: the path
@@ -93,10 +95,10 @@ export function libraryInfo(): {
   path: string;
   symbolVersion: "LIBPMEM2_1.0" | "LIBPMEM2_2.0";
 } {
-  const { path, symbols } = open();
+  const { path, version } = open();
   return {
     path,
-    symbolVersion: symbols.pmem2_config_set_vdm === null
+    symbolVersion: version.pmem2_config_set_vdm === null
       ? "LIBPMEM2_2.0"
       : "LIBPMEM2_1.0",
   };
@@ -121,11 +123,12 @@ function load(): Library {
   const failures: string[] = [];
   for (const path of permitted(paths)) {
     try {
-      const symbols = dlopen(path, librarySymbols);
+      const version = dlopen(path, versionSymbols);
       checkVersion(path);
-      pin(path, symbols);
-      locateCell((array) => symbols.copy_out(array, 0n, 0n));
-      return { path, symbols };
+      const loader = dlopen(path, loaderSymbols);
+      keepLoaded(path, loader);
+      locateCell((array) => loader.copy_out(array, 0n, 0n));
+      return { path, version, loader };
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw permissionError(error);
       failures.push(`  ${(error as Error).message}`);
@@ -214,8 +217,11 @@ function checkVersion(path: string): void {
  * Keeps the library in the process for good. A worker that ends makes Deno
  * close it under a flush that is still running on another thread.
  */
-function pin(path: string, symbols: Symbols<typeof librarySymbols>): void {
+function keepLoaded(
+  path: string,
+  loader: Symbols<typeof loaderSymbols>,
+): void {
   const RTLD_LAZY = 0x1;
   const RTLD_NODELETE = 0x1000;
-  symbols.dlopen(cString(path), RTLD_LAZY | RTLD_NODELETE);
+  loader.dlopen(cString(path), RTLD_LAZY | RTLD_NODELETE);
 }

@@ -10,8 +10,12 @@ import {
   checkOneOf,
   optionsOf,
 } from "./argument.ts";
-import { type FileSettings, fileSettings, type OpenOptions } from "./file.ts";
 import { granularities, type Granularity } from "./granularity.ts";
+import {
+  type FileSettings,
+  fileSettings,
+  type OpenOptions,
+} from "./open_options.ts";
 
 /**
  * Whether stores reach the source, and who else has it mapped, or stay with the

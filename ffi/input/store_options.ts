@@ -5,14 +5,14 @@
  */
 
 import { checkBoolean, optionsOf } from "./argument.ts";
-import {
-  NODRAIN,
-  NOFLUSH,
-  NONTEMPORAL,
-  TEMPORAL,
-  WB,
-  WC,
-} from "./persistence.ts";
+
+// PMEM2_F_MEM_*
+export const NODRAIN = 1 << 0;
+export const NONTEMPORAL = 1 << 1;
+export const TEMPORAL = 1 << 2;
+export const WC = 1 << 3;
+export const WB = 1 << 4;
+export const NOFLUSH = 1 << 5;
 
 /** How a memory operation stores. C's PMEM2_F_MEM_* flags. */
 export interface StoreOptions {

@@ -357,6 +357,16 @@ const errnoNames: readonly (Pmem2ErrorCode | "")[] = [
   "EHWPOISON",
 ];
 
+/** The negative number that stands for a code, libpmem2's or the system's. */
+export function numberOf(code: Pmem2ErrorCode): number {
+  const errno = errnoNames.indexOf(code);
+  if (errno > 0) return -errno;
+  for (const number in pmem2Codes) {
+    if (pmem2Codes[number] === code) return Number(number);
+  }
+  return -1;
+}
+
 /** The number of an errno name. */
 export function errnoOf(name: Pmem2ErrorCode): number {
   return errnoNames.indexOf(name);

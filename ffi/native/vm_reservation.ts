@@ -5,6 +5,14 @@
  * @module
  */
 
+import * as cells from "../c/cell.ts";
+import { cellWith } from "../c/cell.ts";
+import { check, clearMessage, failure, Pmem2Error } from "../c/error.ts";
+import { numberOf } from "../c/error_code.ts";
+import * as functions from "../c/functions.ts";
+import * as pointer from "../c/pointer.ts";
+import type { MapPointer, VmReservationPointer } from "../c/pointer.ts";
+import type { MapSettings } from "../input/map_options.ts";
 import {
   alignDown,
   alignUp,
@@ -14,36 +22,24 @@ import {
   protectionOf,
   release,
   reserve,
-} from "./address_space.ts";
-import { check, clearMessage, failure, Pmem2Error } from "./error.ts";
-import { lazily } from "./library.ts";
-import type { MapSettings } from "./map_options.ts";
-import {
-  foreignTraits,
-  type MapOwner,
-  NativeMap,
-  newMap,
-  traitsOf,
-} from "./native_map.ts";
-import * as pointer from "./pointer.ts";
-import {
-  cellWith,
-  type MapPointer,
-  type VmReservationPointer,
-} from "./pointer.ts";
+} from "../process/address_space.ts";
+import { MUCH, requireStack } from "../process/stack.ts";
+import { foreignTraits, type MapOwner, NativeMap, traitsOf } from "./map.ts";
+import { newMap } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
-import { MUCH, requireStack } from "./stack.ts";
-import { reservationSymbols } from "./symbols.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
-const { cell, isReceived, received, receivedLow, toBigInt } = pointer;
-const native = lazily(reservationSymbols);
+const { cell, isReceived, received, receivedLow } = cells;
+const { toBigInt } = pointer;
+const { reservationFunctions } = functions;
 
-const PMEM2_E_MAPPING_EXISTS = -100007;
-const PMEM2_E_MAPPING_NOT_FOUND = -100016;
-const PMEM2_E_NO_ACCESS = -100032;
-const PMEM2_E_NOSUPP = -100001;
-const PMEM2_E_VM_RESERVATION_NOT_EMPTY = -100033;
+const PMEM2_E_MAPPING_EXISTS = numberOf("PMEM2_E_MAPPING_EXISTS");
+const PMEM2_E_MAPPING_NOT_FOUND = numberOf("PMEM2_E_MAPPING_NOT_FOUND");
+const PMEM2_E_NO_ACCESS = numberOf("PMEM2_E_NO_ACCESS");
+const PMEM2_E_NOSUPP = numberOf("PMEM2_E_NOSUPP");
+const PMEM2_E_VM_RESERVATION_NOT_EMPTY = numberOf(
+  "PMEM2_E_VM_RESERVATION_NOT_EMPTY",
+);
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
@@ -81,11 +77,11 @@ export class NativeVmReservation implements MapOwner {
   /** There is no gap below this address. */
   #full: bigint;
   /** Places that somebody else got hold of: neither mapped nor unmapped. */
-  readonly #lost: AddressRange[] = [];
+  readonly #takenByOthers: AddressRange[] = [];
 
   constructor(size: number, address: bigint | null) {
     requireStack();
-    const c = native();
+    const c = reservationFunctions();
     this.#alignment = BigInt(reservationAlignment(size));
     const whole = alignUp(BigInt(size), this.#alignment);
     // Where libpmem2 chooses the address, nobody can tell what it has taken.
@@ -124,7 +120,7 @@ export class NativeVmReservation implements MapOwner {
 
   /** The same for a range that starts at an offset. */
   findAt(offset: number, size: number): NativeMap | null {
-    const { pmem2_vm_reservation_map_find } = native();
+    const { pmem2_vm_reservation_map_find } = reservationFunctions();
     const result = pmem2_vm_reservation_map_find(
       this.pointer,
       toBigInt(offset),
@@ -136,14 +132,20 @@ export class NativeVmReservation implements MapOwner {
 
   findFirst(): NativeMap | null {
     return this.#found(
-      native().pmem2_vm_reservation_map_find_first(this.pointer, cell()),
+      reservationFunctions().pmem2_vm_reservation_map_find_first(
+        this.pointer,
+        cell(),
+      ),
       "pmem2_vm_reservation_map_find_first",
     );
   }
 
   findLast(): NativeMap | null {
     return this.#found(
-      native().pmem2_vm_reservation_map_find_last(this.pointer, cell()),
+      reservationFunctions().pmem2_vm_reservation_map_find_last(
+        this.pointer,
+        cell(),
+      ),
       "pmem2_vm_reservation_map_find_last",
     );
   }
@@ -154,7 +156,7 @@ export class NativeVmReservation implements MapOwner {
     if (guess === null && this.findLast() === map) return null;
     // Looked at before the call, it's in the CPU's cache behind it.
     const likely = guess !== undefined && guess !== null && guess.access !== 0;
-    const { pmem2_vm_reservation_map_find_next } = native();
+    const { pmem2_vm_reservation_map_find_next } = reservationFunctions();
     const result = pmem2_vm_reservation_map_find_next(
       this.pointer,
       pointerOf(map),
@@ -176,7 +178,7 @@ export class NativeVmReservation implements MapOwner {
     const guess = map.previous;
     if (guess === null && this.findFirst() === map) return null;
     const likely = guess !== undefined && guess !== null && guess.access !== 0;
-    const { pmem2_vm_reservation_map_find_prev } = native();
+    const { pmem2_vm_reservation_map_find_prev } = reservationFunctions();
     const result = pmem2_vm_reservation_map_find_prev(
       this.pointer,
       pointerOf(map),
@@ -233,7 +235,7 @@ export class NativeVmReservation implements MapOwner {
 
   forget(map: NativeMap): void {
     this.#maps.delete(map.pointer);
-    this.#guesses.delete(map.low);
+    this.#guesses.delete(map.pointerLow);
     if (map.address < this.#full) this.#full = map.address;
   }
 
@@ -253,7 +255,7 @@ export class NativeVmReservation implements MapOwner {
   #nextOccupied(from: bigint): AddressRange | null {
     const map = this.find(from, this.end - from);
     let next = map === null ? null : pagesOf(map);
-    for (const lost of this.#lost) {
+    for (const lost of this.#takenByOthers) {
       if (lost.to > from && (next === null || lost.from < next.from)) {
         next = lost;
       }
@@ -311,7 +313,7 @@ export class NativeVmReservation implements MapOwner {
     try {
       pointer = newMap(source, settings, length, (config) => {
         check(
-          native().pmem2_config_set_vm_reservation(
+          reservationFunctions().pmem2_config_set_vm_reservation(
             config,
             this.pointer,
             address - this.address,
@@ -329,9 +331,11 @@ export class NativeVmReservation implements MapOwner {
   }
 
   /** Whether somebody else got hold of a part of the range. */
-  isLost(address: bigint, length: number): boolean {
+  isTakenByOthers(address: bigint, length: number): boolean {
     const to = address + wholePages(length);
-    return this.#lost.some((lost) => lost.from < to && address < lost.to);
+    return this.#takenByOthers.some((lost) =>
+      lost.from < to && address < lost.to
+    );
   }
 
   /**
@@ -348,7 +352,7 @@ export class NativeVmReservation implements MapOwner {
     if (reserve(address, size) || isInaccessible(address, size)) return;
     const protection = protectionOf(address, size);
     if (protection === undefined || protection.reserved) return;
-    this.#lost.push({ from: address, to: address + size });
+    this.#takenByOthers.push({ from: address, to: address + size });
   }
 
   // Growing, shrinking, closing
@@ -361,7 +365,7 @@ export class NativeVmReservation implements MapOwner {
     const end = alignUp(this.address + BigInt(whole), this.#alignment);
     const { from, to } = this.#taken;
     const taken = end > to ? { from, to: end } : this.#taken;
-    const { pmem2_vm_reservation_extend } = native();
+    const { pmem2_vm_reservation_extend } = reservationFunctions();
     clearMessage();
     const result = pmem2_vm_reservation_extend(this.pointer, BigInt(size));
     if (result !== 0) throw failure(result, "pmem2_vm_reservation_extend");
@@ -370,7 +374,7 @@ export class NativeVmReservation implements MapOwner {
   }
 
   shrink(offset: number, size: number): void {
-    if (this.#lost.length > 0) {
+    if (this.#takenByOthers.length > 0) {
       throw new TypeError(
         "Cannot shrink the reservation as other native code has memory in it",
       );
@@ -386,7 +390,7 @@ export class NativeVmReservation implements MapOwner {
     const taken = { from, to };
     const forgotten = from > this.#taken.from ? this.#taken.to - to : 0n;
     const full = this.#full < address ? address : this.#full;
-    const { pmem2_vm_reservation_shrink } = native();
+    const { pmem2_vm_reservation_shrink } = reservationFunctions();
     clearMessage();
     const result = pmem2_vm_reservation_shrink(this.pointer, at, less);
     if (result !== 0) throw failure(result, "pmem2_vm_reservation_shrink");
@@ -410,14 +414,14 @@ export class NativeVmReservation implements MapOwner {
     requireStack(MUCH);
     const call = "pmem2_vm_reservation_delete";
     const { end } = this;
-    if (this.#lost.length > 0) {
+    if (this.#takenByOthers.length > 0) {
       if (this.findFirst() !== null) {
         throw new Pmem2Error(PMEM2_E_VM_RESERVATION_NOT_EMPTY, call);
       }
       this.closed = true;
       this.#deleteAround();
     } else {
-      const { pmem2_vm_reservation_delete } = native();
+      const { pmem2_vm_reservation_delete } = reservationFunctions();
       const pointer = cellWith(this.pointer);
       clearMessage();
       const result = pmem2_vm_reservation_delete(pointer);
@@ -435,7 +439,9 @@ export class NativeVmReservation implements MapOwner {
   #deleteAround(): void {
     let { from } = this.#taken;
     for (
-      const lost of this.#lost.toSorted((a, b) => a.from < b.from ? -1 : 1)
+      const lost of this.#takenByOthers.toSorted((a, b) =>
+        a.from < b.from ? -1 : 1
+      )
     ) {
       if (lost.from > from) release(from, lost.from - from);
       if (lost.to > from) from = lost.to;

@@ -15,12 +15,7 @@
  * @module
  */
 
-import { lazily, libraryInfo } from "./library.ts";
-import { fromCString } from "./pointer.ts";
-import { mapSymbols, pathSymbols } from "./symbols.ts";
-
-const native = lazily(mapSymbols);
-const path = lazily(pathSymbols);
+import { libraryInfo } from "../c/library.ts";
 
 let stdin = 0n;
 
@@ -29,18 +24,3 @@ export function stdinLock(): bigint {
   return stdin ||= Deno.dlopen(libraryInfo().path, { stdin: { type: "u64" } })
     .symbols.stdin;
 }
-
-/** The working directory, as it is while nobody maps; null if it was removed. */
-export function workingDirectory(): string | null {
-  const { flockfile, funlockfile } = native();
-  const { getcwd } = path();
-  const file = stdinLock();
-  const buffer = new Uint8Array(new ArrayBuffer(PATH_MAX));
-  const size = BigInt(PATH_MAX);
-  flockfile(file);
-  const result = getcwd(buffer, size);
-  funlockfile(file);
-  return result === 0n ? null : fromCString(buffer);
-}
-
-const PATH_MAX = 4096;

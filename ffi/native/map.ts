@@ -5,34 +5,26 @@
  * @module
  */
 
-import { protectionOf } from "./address_space.ts";
-import { detach, isDetached, transfer } from "./buffer.ts";
-import * as copy from "./copy.ts";
-import { check, clearMessage } from "./error.ts";
-import { lazily, librarySymbols } from "./library.ts";
-import type { MapSettings } from "./map_options.ts";
+import { cellWith } from "../c/cell.ts";
+import * as copy from "../c/copy.ts";
+import { check, clearMessage, Pmem2Error } from "../c/error.ts";
+import * as functions from "../c/functions.ts";
+import { deepFlushFunctions } from "../c/functions.ts";
+import * as pointer from "../c/pointer.ts";
+import { type Halves, halvesOf, type MapPointer } from "../c/pointer.ts";
+import * as granularity from "../input/granularity.ts";
+import type { MapSettings } from "../input/map_options.ts";
+import { detach, isDetached, transfer } from "../input/views.ts";
+import { protectionOf } from "../process/address_space.ts";
+import { requireStack } from "../process/stack.ts";
 import { type Persistence, persistenceOf } from "./persistence.ts";
-import { checkMappingLimit } from "./mapping_limit.ts";
-import {
-  cell,
-  cellWith,
-  type ConfigPointer,
-  type Halves,
-  halvesOf,
-  type MapPointer,
-  received,
-} from "./pointer.ts";
-import * as pointer from "./pointer.ts";
-import { stdinLock } from "./process_lock.ts";
 import type { NativeSource } from "./source.ts";
-import { requireStack } from "./stack.ts";
-import { configSymbols, mapSymbols } from "./symbols.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { add, toBigInt } = pointer;
 const { copyOut } = copy;
-const native = lazily(mapSymbols);
-const seldom = lazily(configSymbols);
+const { mapFunctions } = functions;
+const { PAGE } = granularity;
 
 /** What a reservation is to the maps in it. */
 export interface MapOwner {
@@ -67,7 +59,7 @@ export function traitsOf(
 
 /** The traits of a map that somebody else made, as far as can be seen. */
 export function foreignTraits(pointer: MapPointer): MapTraits {
-  const c = native();
+  const c = mapFunctions();
   const address = c.pmem2_map_get_address(pointer);
   const size = c.pmem2_map_get_size(pointer);
   const { readable = false, writable = false } = protectionOf(address, size) ??
@@ -90,8 +82,8 @@ export function accessOf({ readable, writable }: MapTraits): number {
 /** What a map is natively. */
 export class NativeMap implements Halves {
   // What a walk looks at comes first, side by side in memory.
-  readonly low: number;
-  readonly high: number;
+  readonly pointerLow: number;
+  readonly pointerHigh: number;
   /**
    * What may be done to the memory: the bits `OWN`, `READ` and `WRITE`. 0 where
    * that isn't sure, as the map was closed or is borrowed.
@@ -115,7 +107,7 @@ export class NativeMap implements Halves {
   /** Made by other native code, which alone may delete it. */
   readonly borrowed: boolean;
   /** Flushes under way on other threads. */
-  pending = 0;
+  pendingFlushes = 0;
   #persistence: Persistence | null = null;
   #views: Views | null = null;
 
@@ -125,10 +117,10 @@ export class NativeMap implements Halves {
     owner: MapOwner | null,
     borrowed: boolean,
   ) {
-    const c = native();
-    const { low, high } = halvesOf(pointer);
-    this.low = low;
-    this.high = high;
+    const c = mapFunctions();
+    const { pointerLow, pointerHigh } = halvesOf(pointer);
+    this.pointerLow = pointerLow;
+    this.pointerHigh = pointerHigh;
     this.access = borrowed ? 0 : OWN | accessOf(traits);
     this.pointer = pointer;
     this.address = c.pmem2_map_get_address(pointer);
@@ -177,6 +169,53 @@ export class NativeMap implements Halves {
     this.persistence.flush(add(this.address, offset), toBigInt(length));
   }
 
+  /** Makes a range durable off the main thread, if it isn't empty. */
+  async persistAsync(offset: number, length: number): Promise<void> {
+    if (length === 0) return;
+    this.pendingFlushes++;
+    try {
+      await this.persistence.persistAsync(
+        add(this.address, offset),
+        toBigInt(length),
+      );
+    } finally {
+      this.pendingFlushes--;
+    }
+  }
+
+  /** Deep flushes a range, if it isn't empty: at page granularity, persists it. */
+  deepFlush(offset: number, length: number): void {
+    if (this.granularity === PAGE) return this.persist(offset, length);
+    if (length === 0) return;
+    const { pmem2_deep_flush } = deepFlushFunctions();
+    const address = add(this.address, offset);
+    clearMessage();
+    check(
+      pmem2_deep_flush(this.pointer, address, toBigInt(length)),
+      "pmem2_deep_flush",
+    );
+  }
+
+  /** The same off the main thread. */
+  async deepFlushAsync(offset: number, length: number): Promise<void> {
+    if (this.granularity === PAGE) return this.persistAsync(offset, length);
+    if (length === 0) return;
+    const { pmem2_deep_flush_async } = deepFlushFunctions();
+    const address = add(this.address, offset);
+    this.pendingFlushes++;
+    try {
+      const result = await pmem2_deep_flush_async(
+        this.pointer,
+        address,
+        toBigInt(length),
+      );
+      // The message is the other thread's.
+      if (result !== 0) throw new Pmem2Error(result, "pmem2_deep_flush");
+    } finally {
+      this.pendingFlushes--;
+    }
+  }
+
   /** Copies out of the map. */
   read(target: Uint8Array, offset: number, length: number): void {
     copyOut(target, add(this.address, offset), length);
@@ -201,7 +240,7 @@ export class NativeMap implements Halves {
   /** Why the map can't be closed now, or null. */
   get closeObstacle(): string | null {
     if (this.borrowed) return "it belongs to the native code that made it";
-    if (this.pending > 0) return "an asynchronous flush is pending";
+    if (this.pendingFlushes > 0) return "an asynchronous flush is pending";
     if (this.#views !== null && isDetached(this.#views.buffer)) {
       return "its buffer was transferred: whoever holds the memory would crash";
     }
@@ -212,7 +251,7 @@ export class NativeMap implements Halves {
   delete(): void {
     requireStack();
     clearMessage();
-    const result = native().pmem2_map_delete(cellWith(this.pointer));
+    const result = mapFunctions().pmem2_map_delete(cellWith(this.pointer));
     check(result, "pmem2_map_delete");
     this.closed = true;
     this.access = 0;
@@ -233,118 +272,4 @@ function makeViews(address: bigint, size: number): Views {
   const pointer = Deno.UnsafePointer.create(address)!;
   const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
   return { buffer, bytes: new Uint8Array(buffer) };
-}
-
-// 1 << 31 is negative in JavaScript.
-const PMEM2_PROT_EXEC = 2 ** 29;
-const PMEM2_PROT_READ = 2 ** 30;
-const PMEM2_PROT_WRITE = 2 ** 31;
-const PMEM2_PRIVATE = 1;
-
-/**
- * Maps a source: `pmem2_map_new`, with a `pmem2_config` that nobody else sees.
- *
- * @param place Puts the map into a reservation, if it's to go into one.
- */
-export function newMap(
-  source: NativeSource,
-  settings: MapSettings,
-  length: number,
-  place?: (config: ConfigPointer) => void,
-): MapPointer {
-  checkMappingLimit();
-  requireStack();
-  const c = native();
-  clearMessage();
-  check(c.pmem2_config_new(cell()), "pmem2_config_new");
-  const config = received<ConfigPointer>();
-  try {
-    configure(config, source, settings, length);
-    place?.(config);
-    // It changes the working directory of the whole process for a moment.
-    const { flockfile, funlockfile, pmem2_map_new } = c;
-    const file = stdinLock();
-    const { pointer } = source;
-    flockfile(file);
-    const result = pmem2_map_new(cell(), config, pointer);
-    funlockfile(file);
-    check(result, "pmem2_map_new");
-    return received();
-  } finally {
-    c.pmem2_config_delete(cellWith(config));
-  }
-}
-
-function configure(
-  config: ConfigPointer,
-  source: NativeSource,
-  settings: MapSettings,
-  length: number,
-): void {
-  const { granularity, offset, shared, read, write, exec } = settings;
-  check(
-    native().pmem2_config_set_required_store_granularity(config, granularity),
-    "pmem2_config_set_required_store_granularity",
-  );
-  if (offset !== 0) {
-    check(
-      seldom().pmem2_config_set_offset(config, BigInt(offset)),
-      "pmem2_config_set_offset",
-    );
-  }
-  // The rest of a file needs no length, and then need not be aligned; of an
-  // anonymous source libpmem2 would map more than that.
-  if (settings.length !== undefined || (source.anonymous && offset !== 0)) {
-    check(
-      seldom().pmem2_config_set_length(config, BigInt(length)),
-      "pmem2_config_set_length",
-    );
-  }
-  if (!shared) {
-    check(
-      seldom().pmem2_config_set_sharing(config, PMEM2_PRIVATE),
-      "pmem2_config_set_sharing",
-    );
-  }
-  if (!read || !write || exec) {
-    check(
-      seldom().pmem2_config_set_protection(
-        config,
-        (read ? PMEM2_PROT_READ : 0) + (write ? PMEM2_PROT_WRITE : 0) +
-          (exec ? PMEM2_PROT_EXEC : 0),
-      ),
-      "pmem2_config_set_protection",
-    );
-  }
-  // libpmem2 1.x takes one of the process's 1,024 pthread keys for every map
-  // that has no data mover of its own, and misbehaves when there are no more.
-  // This one is never used: only the *_async functions would.
-  const { pmem2_config_set_vdm } = librarySymbols();
-  if (pmem2_config_set_vdm !== null) {
-    check(pmem2_config_set_vdm(config, config), "pmem2_config_set_vdm");
-  }
-}
-
-/**
- * How many bytes a map of the source gets. An empty file is let through: about
- * that libpmem2 has an error of its own.
- */
-export function mappedLength(
-  action: string,
-  source: NativeSource,
-  { offset, length }: MapSettings,
-): number {
-  const { size } = source;
-  if (size === 0 && offset === 0 && length === undefined) return 0;
-  if (offset >= size) {
-    throw new RangeError(
-      `Cannot ${action} as offset must be less than ${size}, the source's size: received ${offset}`,
-    );
-  }
-  if (length !== undefined && length > size - offset) {
-    throw new RangeError(
-      `Cannot ${action} as offset + length must be at most ${size}, the source's size: received ${offset} + ${length}`,
-    );
-  }
-  return length ?? size - offset;
 }

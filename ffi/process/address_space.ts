@@ -5,13 +5,10 @@
  * @module
  */
 
-import { lastErrno } from "./error.ts";
-import { lazily } from "./library.ts";
-import { cString } from "./pointer.ts";
+import { lastErrno } from "../c/error.ts";
+import { addressSpaceFunctions } from "../c/functions.ts";
+import { cString } from "../c/string.ts";
 import { MUCH, requireStack } from "./stack.ts";
-import { addressSpaceSymbols } from "./symbols.ts";
-
-const native = lazily(addressSpaceSymbols);
 
 const PROT_NONE = 0;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -22,7 +19,7 @@ let page = 0;
 /** The system's page size in bytes: 4,096, or up to 65,536 on arm64. */
 export function pageSize(): number {
   const _SC_PAGESIZE = 30;
-  return page ||= Number(native().sysconf(_SC_PAGESIZE));
+  return page ||= Number(addressSpaceFunctions().sysconf(_SC_PAGESIZE));
 }
 
 /** The lowest multiple of `alignment`, a power of two, from `value` on. */
@@ -38,7 +35,14 @@ export function alignDown(value: bigint, alignment: bigint): bigint {
 /** Reserves a range that must be free, and touches nothing if it isn't. */
 export function reserve(address: bigint, size: bigint): boolean {
   const flags = MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NOREPLACE;
-  const got = native().mmap(address, size, PROT_NONE, flags, -1, 0n);
+  const got = addressSpaceFunctions().mmap(
+    address,
+    size,
+    PROT_NONE,
+    flags,
+    -1,
+    0n,
+  );
   if (got === address) return true;
   // A kernel before 4.17 takes the address for a hint.
   if (got < 2n ** 63n) release(got, size);
@@ -47,13 +51,20 @@ export function reserve(address: bigint, size: bigint): boolean {
 
 /** Gives a range back. Nobody else may own a page of it. */
 export function release(address: bigint, size: bigint): void {
-  if (size > 0n) native().munmap(address, size);
+  if (size > 0n) addressSpaceFunctions().munmap(address, size);
 }
 
 /** An aligned address from which `size` bytes are free right now, or 0. */
 export function findFree(size: bigint, alignment: bigint): bigint {
   const flags = MAP_PRIVATE_ANONYMOUS;
-  const found = native().mmap(0n, size + alignment, PROT_NONE, flags, -1, 0n);
+  const found = addressSpaceFunctions().mmap(
+    0n,
+    size + alignment,
+    PROT_NONE,
+    flags,
+    -1,
+    0n,
+  );
   if (found >= 2n ** 63n) return 0n;
   release(found, size + alignment);
   return alignUp(found, alignment);
@@ -68,7 +79,7 @@ const FEW_PAGES = 4096n;
  * also where there are too many to ask.
  */
 export function isInaccessible(address: bigint, size: bigint): boolean {
-  const { msync, access } = native();
+  const { msync, access } = addressSpaceFunctions();
   const [MS_ASYNC, F_OK, EFAULT] = [1, 0, 14];
   const page = BigInt(pageSize());
   if (size > FEW_PAGES * page || msync(address, size, MS_ASYNC) !== 0) {
@@ -140,7 +151,7 @@ function readChunks(
   path: string,
   take: (chunk: Uint8Array) => void,
 ): boolean {
-  const { open, read, close } = native();
+  const { open, read, close } = addressSpaceFunctions();
   requireStack(MUCH);
   const fd = open(cString(path), 0x80000 /* O_CLOEXEC */);
   if (fd < 0) return false;

@@ -5,89 +5,14 @@
  * @module
  */
 
-import { checkBoolean, checkInteger, optionsOf } from "./argument.ts";
-import { addressOf } from "./copy.ts";
-import { lastErrno, Pmem2Error } from "./error.ts";
-import { errnoOf } from "./error_code.ts";
-import { lazily } from "./library.ts";
-import { absolutePath, emptyName, nameOf } from "./path.ts";
+import { addressOf } from "../c/copy.ts";
+import { lastErrno, Pmem2Error } from "../c/error.ts";
+import { errnoOf, numberOf } from "../c/error_code.ts";
+import { allocationFunctions, fileFunctions } from "../c/functions.ts";
+import { emptyName, nameOf } from "../c/path_name.ts";
+import type { FileSettings } from "../input/open_options.ts";
 import { requireStack } from "./stack.ts";
-import { fileSymbols, mapSymbols } from "./symbols.ts";
-
-const native = lazily(mapSymbols);
-const growing = lazily(fileSymbols);
-
-/**
- * How to open a file. It is always opened for reading, too: libpmem2 refuses
- * a write-only descriptor.
- */
-export interface OpenOptions {
-  /**
-   * Open the file for writing. `create`, `createNew` and `size` do so as well.
-   *
-   * @default {true}
-   */
-  write?: boolean;
-  /**
-   * Create the file if it doesn't exist. Give `size`, too, if it's to be mapped:
-   * an empty file can't be.
-   *
-   * @default {false}
-   */
-  create?: boolean;
-  /**
-   * Create the file, and fail if it exists.
-   *
-   * @default {false}
-   */
-  createNew?: boolean;
-  /**
-   * Grow the file to this size in bytes, with blocks allocated for all of it:
-   * a store to a map of it can't run out of disk. It is never shrunk.
-   */
-  size?: number;
-  /**
-   * Permissions of a new file, 0 to 0o777, less the umask.
-   *
-   * @default {0o666}
-   */
-  mode?: number;
-}
-
-/** {@linkcode OpenOptions}, read once and checked. */
-export interface FileSettings {
-  write: boolean;
-  create: boolean;
-  createNew: boolean;
-  size: number | undefined;
-  mode: number;
-}
-
-/** Reads and checks the options. */
-export function fileSettings(
-  action: string,
-  options: OpenOptions | null | undefined,
-): FileSettings {
-  const {
-    write = true,
-    create = false,
-    createNew = false,
-    size,
-    mode = 0o666,
-  } = optionsOf(action, options);
-  checkBoolean(action, "write", write);
-  checkBoolean(action, "create", create);
-  checkBoolean(action, "createNew", createNew);
-  if (size !== undefined) checkInteger(action, "size", size);
-  checkInteger(action, "mode", mode, 0, 0o777);
-  return {
-    write: write || create || createNew || size !== undefined,
-    create,
-    createNew,
-    size,
-    mode,
-  };
-}
+import { absolutePath } from "./working_directory.ts";
 
 /**
  * What is open and nobody's yet. A call that runs out of stack may not get to
@@ -102,7 +27,7 @@ export const pending: { file: Deno.FsFile | null; fd: number } = {
 /** Closes what is pending. */
 export function closePending(): void {
   if (pending.fd !== -1) {
-    native().close(pending.fd);
+    fileFunctions().close(pending.fd);
     pending.fd = -1;
   }
   if (pending.file !== null) {
@@ -205,7 +130,7 @@ const S_IFREG = 0o100000;
  */
 function typeOf(path: string): number | undefined {
   const STATX_TYPE = 0x1;
-  const { statx } = native();
+  const { statx } = fileFunctions();
   const name = nameOf(path);
   if (statx(AT_FDCWD, name, 0, STATX_TYPE, statxAddress()) !== 0) {
     return undefined;
@@ -219,15 +144,13 @@ function refuseType(path: string): void {
   const info = Deno.statSync(path);
   if (info.isFile || info.isCharDevice) return;
   throw new Pmem2Error(
-    PMEM2_E_INVALID_FILE_TYPE,
+    numberOf("PMEM2_E_INVALID_FILE_TYPE"),
     "pmem2_source_from_fd",
     `a source is a regular file or a device DAX: received ${
       nameType(info)
     }, ${path}`,
   );
 }
-
-const PMEM2_E_INVALID_FILE_TYPE = -100005;
 
 function nameType(info: Deno.FileInfo): string {
   if (info.isDirectory) return "a directory";
@@ -251,7 +174,7 @@ function descriptorOf(
   // is granted, and this is where that is refused.
   const opened = file.statSync();
   const flags = (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;
-  const fd = native().open(nameOf(path), flags);
+  const fd = fileFunctions().open(nameOf(path), flags);
   if (fd < 0) throw new Pmem2Error(-lastErrno(), "open", path);
   pending.fd = fd;
   checkSame(path, opened, fd);
@@ -293,7 +216,7 @@ function identify(fd: number, name = emptyName()): Identity {
   const AT_EMPTY_PATH = 0x1000;
   const AT_SYMLINK_NOFOLLOW = 0x100;
   const STATX_INO = 0x100;
-  const { statx } = native();
+  const { statx } = fileFunctions();
   const flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
   if (statx(fd, name, flags, STATX_INO, statxAddress()) !== 0) {
     throw new Pmem2Error(-lastErrno(), "statx");
@@ -320,7 +243,7 @@ function grow(file: Deno.FsFile, fd: number, size: number): void {
     // Or else the whole disk would be full for a moment.
     throw refused(errnoOf("ENOSPC"));
   }
-  const { fallocate, posix_fallocate } = growing();
+  const { fallocate, posix_fallocate } = allocationFunctions();
   const length = BigInt(size);
   const [EINTR, EOPNOTSUPP] = [errnoOf("EINTR"), errnoOf("EOPNOTSUPP")];
   const retried = (allocate: () => number) => {
@@ -346,7 +269,7 @@ const statvfsBuffer = new BigUint64Array(new ArrayBuffer(256));
 
 /** What the file system of an open file has left. */
 function freeBytes(fd: number): number {
-  if (growing().fstatvfs(fd, statvfsBuffer) !== 0) return Infinity;
+  if (allocationFunctions().fstatvfs(fd, statvfsBuffer) !== 0) return Infinity;
   // struct statvfs: f_frsize is the second word, f_bfree the fourth.
   return Number(statvfsBuffer[1]! * statvfsBuffer[3]!);
 }

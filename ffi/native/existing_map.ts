@@ -4,21 +4,23 @@
  * @module
  */
 
-import { alignDown, pageSize, protectionOf } from "./address_space.ts";
-import { check, clearMessage, lastErrno, Pmem2Error } from "./error.ts";
-import type { Call4 } from "./function_pointer.ts";
-import { PAGE } from "./granularity.ts";
-import { lazily, libraryInfo } from "./library.ts";
-import { type MapTraits, NativeMap } from "./native_map.ts";
-import { liveReservations } from "./native_vm_reservation.ts";
+import { cell, received } from "../c/cell.ts";
+import { check, clearMessage, lastErrno, Pmem2Error } from "../c/error.ts";
+import type { Call4 } from "../c/function_pointer.ts";
+import {
+  existingMapFunctions,
+  msyncFunctions,
+  threadKeyFunctions,
+} from "../c/functions.ts";
+import { libraryInfo } from "../c/library.ts";
+import type { MapPointer } from "../c/pointer.ts";
+import { PAGE } from "../input/granularity.ts";
+import { alignDown, pageSize, protectionOf } from "../process/address_space.ts";
+import { requireStack } from "../process/stack.ts";
+import { type MapTraits, NativeMap } from "./map.ts";
 import { Persistence } from "./persistence.ts";
-import { cell, type MapPointer, received } from "./pointer.ts";
 import type { NativeSource } from "./source.ts";
-import { requireStack } from "./stack.ts";
-import { existingSymbols, flushSymbols } from "./symbols.ts";
-
-const native = lazily(existingSymbols);
-const flushing = lazily(flushSymbols);
+import { liveReservations } from "./vm_reservation.ts";
 
 /** Makes a map of memory that is mapped already. */
 export function mapExisting(
@@ -47,7 +49,7 @@ export function mapExisting(
   requireStack();
   clearMessage();
   check(
-    native().pmem2_map_from_existing(
+    existingMapFunctions().pmem2_map_from_existing(
       cell(),
       source.pointer,
       address,
@@ -74,7 +76,7 @@ const SPARE_KEYS = 64;
  */
 function checkKeys(action: string): void {
   if (libraryInfo().symbolVersion !== "LIBPMEM2_1.0") return;
-  const { pthread_key_create, pthread_key_delete } = native();
+  const { pthread_key_create, pthread_key_delete } = threadKeyFunctions();
   const keys: number[] = [];
   const key = new Uint32Array(new ArrayBuffer(128));
   while (keys.length < SPARE_KEYS && pthread_key_create(key, 0n) === 0) {
@@ -109,7 +111,7 @@ const MS_SYNC = 4;
 class Msync extends Persistence {
   override persist(address: bigint, size: bigint): void {
     const { from, length } = wholePages(address, size);
-    if (flushing().msync(from, length, MS_SYNC) !== 0) {
+    if (msyncFunctions().msync(from, length, MS_SYNC) !== 0) {
       throw new Pmem2Error(-lastErrno(), "msync");
     }
   }
@@ -117,7 +119,7 @@ class Msync extends Persistence {
   override async persistAsync(address: bigint, size: bigint): Promise<void> {
     const { from, length } = wholePages(address, size);
     // errno is the other thread's; it would fail here the same way.
-    if (await flushing().msync_async(from, length, MS_SYNC) !== 0) {
+    if (await msyncFunctions().msync_async(from, length, MS_SYNC) !== 0) {
       this.persist(address, size);
     }
   }

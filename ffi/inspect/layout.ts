@@ -4,8 +4,8 @@
  * @module
  */
 
+import type { Granularity } from "../input/granularity.ts";
 import { formatPath } from "./display_text.ts";
-import type { Granularity } from "./granularity.ts";
 
 /** What is drawn of a map inside a reservation. */
 export interface LayoutMap {

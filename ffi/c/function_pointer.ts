@@ -9,23 +9,18 @@
  */
 
 import { addressOf } from "./copy.ts";
-import { candidates, dlopen, lazily, mayOpen } from "./library.ts";
+import { callAsyncFunctions, callFunctions } from "./functions.ts";
+import type { callSymbols } from "./libc_symbols.ts";
+import { libffiSymbols } from "./libffi_symbols.ts";
+import { candidates, dlopen, mayOpen } from "./library.ts";
 import type { FunctionPointer } from "./pointer.ts";
-import {
-  flushSymbols,
-  libffiSymbols,
-  persistenceSymbols,
-  type Symbols,
-} from "./symbols.ts";
+import type { Symbols } from "./symbol_table.ts";
 
-const persistence = lazily(persistenceSymbols);
-const flush = lazily(flushSymbols);
-
-let bsearch: Symbols<typeof persistenceSymbols>["bsearch"];
+let bsearch: Symbols<typeof callSymbols>["bsearch"];
 
 /** Goes before the first {@linkcode call2}. */
 export function openCall2(): void {
-  bsearch = persistence().bsearch;
+  bsearch = callFunctions().bsearch;
 }
 
 /**
@@ -47,7 +42,7 @@ export async function call2Async(
   first: bigint,
   second: bigint,
 ): Promise<void> {
-  await flush().bsearch_async(first, second, 1n, 0n, fn);
+  await callAsyncFunctions().bsearch_async(first, second, 1n, 0n, fn);
 }
 
 /** `fn(first, second, third, fourth)`. */

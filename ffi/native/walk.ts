@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { NativeMap } from "./native_map.ts";
-import { type NativeVmReservation, pagesOf } from "./native_vm_reservation.ts";
+import type { NativeMap } from "./map.ts";
+import { type NativeVmReservation, pagesOf } from "./vm_reservation.ts";
 
 /** A free range of a reservation, in whole pages. */
 export interface Gap {

@@ -6,9 +6,9 @@
  * @module
  */
 
+import { Pmem2Error } from "../c/error.ts";
+import { errnoOf } from "../c/error_code.ts";
 import { mappingsLeft } from "./address_space.ts";
-import { Pmem2Error } from "./error.ts";
-import { errnoOf } from "./error_code.ts";
 
 /** What is left to V8, to libc's malloc and to whoever else is in the process. */
 const SPARE = 1000;

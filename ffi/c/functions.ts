@@ -1,0 +1,33 @@
+/**
+ * The groups of C functions, each opened when it's first called for:
+ * `mapFunctions().pmem2_map_new(…)`.
+ *
+ * @module
+ */
+
+import * as libc from "./libc_symbols.ts";
+import * as libpmem2 from "./libpmem2_symbols.ts";
+import { lazily } from "./library.ts";
+
+// libpmem2's
+export const mapFunctions = lazily(libpmem2.mapSymbols);
+export const configFunctions = lazily(libpmem2.configSymbols);
+export const persistenceFunctions = lazily(libpmem2.persistenceSymbols);
+export const memoryFunctions = lazily(libpmem2.memorySymbols);
+export const deepFlushFunctions = lazily(libpmem2.deepFlushSymbols);
+export const reservationFunctions = lazily(libpmem2.reservationSymbols);
+export const sizeFunctions = lazily(libpmem2.sizeSymbols);
+export const sourceFunctions = lazily(libpmem2.sourceSymbols);
+export const rasFunctions = lazily(libpmem2.rasSymbols);
+export const existingMapFunctions = lazily(libpmem2.existingMapSymbols);
+
+// libc's
+export const fileFunctions = lazily(libc.fileSymbols);
+export const callFunctions = lazily(libc.callSymbols);
+export const callAsyncFunctions = lazily(libc.callAsyncSymbols);
+export const copyFunctions = lazily(libc.copySymbols);
+export const msyncFunctions = lazily(libc.msyncSymbols);
+export const addressSpaceFunctions = lazily(libc.addressSpaceSymbols);
+export const directoryFunctions = lazily(libc.directorySymbols);
+export const allocationFunctions = lazily(libc.allocationSymbols);
+export const threadKeyFunctions = lazily(libc.threadKeySymbols);

@@ -1,0 +1,141 @@
+/**
+ * The few functions of libc that this module calls. dlsym finds them through
+ * libpmem2's handle: one library, one permission.
+ *
+ * @module
+ */
+
+import {
+  address,
+  buffer,
+  fn,
+  int,
+  nothing,
+  offset,
+  size,
+  type SymbolTable,
+  unsigned,
+} from "./symbol_table.ts";
+
+/** What opening the library, and reading its messages, takes. */
+export const loaderSymbols = {
+  // void *dlopen(const char *filename, int flags);
+  dlopen: { parameters: [buffer, int], result: address },
+  // void *memmove(void *dest, const void *src, size_t n);
+  /** From memory into an array. */
+  copy_out: {
+    name: "memmove",
+    parameters: [buffer, address, size],
+    result: address,
+  },
+  // void *memset(void *s, int c, size_t n);
+  memset: { parameters: [address, int, size], result: address },
+  // size_t strnlen(const char *s, size_t maxlen);
+  strnlen: { parameters: [address, size], result: size },
+} as const satisfies SymbolTable;
+
+/** Files, the lock of all isolates, and what went wrong. */
+export const fileSymbols = {
+  // int open(const char *pathname, int flags);
+  open: { parameters: [address, int], result: int },
+  // int close(int fd);
+  close: { parameters: [int], result: int },
+  // int statx(int dirfd, const char *pathname, int flags, unsigned int mask,
+  //     struct statx *statxbuf);
+  statx: { parameters: [int, address, int, unsigned, address], result: int },
+  // int *__errno_location(void);
+  __errno_location: { parameters: [], result: address },
+  // void flockfile(FILE *filehandle);
+  flockfile: { parameters: [address], result: nothing },
+  // void funlockfile(FILE *filehandle);
+  funlockfile: { parameters: [address], result: nothing },
+} as const satisfies SymbolTable;
+
+/** A way to call a function pointer. */
+export const callSymbols = {
+  // void *bsearch(const void *key, const void *base, size_t nmemb,
+  //     size_t size, int (*compar)(const void *, const void *));
+  bsearch: {
+    parameters: [address, size, size, size, fn],
+    result: address,
+  },
+} as const satisfies SymbolTable;
+
+/** The same on another thread. */
+export const callAsyncSymbols = {
+  bsearch_async: {
+    name: "bsearch",
+    parameters: [address, size, size, size, fn],
+    result: address,
+    nonblocking: true,
+  },
+} as const satisfies SymbolTable;
+
+/** Copies into maps. */
+export const copySymbols = {
+  // void *memmove(void *dest, const void *src, size_t n);
+  memmove: { parameters: [address, address, size], result: address },
+  /** From an array into memory. */
+  copy_in: {
+    name: "memmove",
+    parameters: [address, buffer, size],
+    result: address,
+  },
+} as const satisfies SymbolTable;
+
+/** Writing mapped pages to their file. */
+export const msyncSymbols = {
+  // int msync(void *addr, size_t length, int flags);
+  msync: { parameters: [address, size, int], result: int },
+  msync_async: {
+    name: "msync",
+    parameters: [address, size, int],
+    result: int,
+    nonblocking: true,
+  },
+} as const satisfies SymbolTable;
+
+/** The process's address space. */
+export const addressSpaceSymbols = {
+  // long sysconf(int name);
+  sysconf: { parameters: [int], result: offset },
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd,
+  //     off_t offset);
+  mmap: { parameters: [address, size, int, int, int, offset], result: address },
+  // int munmap(void *addr, size_t length);
+  munmap: { parameters: [address, size], result: int },
+  // int msync(void *addr, size_t length, int flags);
+  msync: { parameters: [address, size, int], result: int },
+  // int access(const char *pathname, int mode);
+  access: { parameters: [address, int], result: int },
+  // int open(const char *pathname, int flags);
+  open: { parameters: [buffer, int], result: int },
+  // ssize_t read(int fd, void *buf, size_t count);
+  read: { parameters: [int, buffer, size], result: offset },
+  // int close(int fd);
+  close: { parameters: [int], result: int },
+} as const satisfies SymbolTable;
+
+/** What a relative path is relative to. */
+export const directorySymbols = {
+  // char *getcwd(char *buf, size_t size);
+  getcwd: { parameters: [buffer, size], result: address },
+} as const satisfies SymbolTable;
+
+/** Growing a file. */
+export const allocationSymbols = {
+  // int fstatvfs(int fd, struct statvfs *buf);
+  fstatvfs: { parameters: [int, buffer], result: int },
+  // int fallocate(int fd, int mode, off_t offset, off_t len);
+  fallocate: { parameters: [int, int, offset, offset], result: int },
+  // int posix_fallocate(int fd, off_t offset, off_t len);
+  posix_fallocate: { parameters: [int, offset, offset], result: int },
+} as const satisfies SymbolTable;
+
+/** The process's pthread keys. */
+export const threadKeySymbols = {
+  // int pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+  pthread_key_create: { parameters: [buffer, address], result: int },
+  // int pthread_key_delete(pthread_key_t key);
+  pthread_key_delete: { parameters: [unsigned], result: int },
+} as const satisfies SymbolTable;

@@ -1,0 +1,21 @@
+/**
+ * Texts, as C wants them and gives them.
+ *
+ * @module
+ */
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The text as C wants it: UTF-8 with a NUL behind it, which it may not hold. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(new ArrayBuffer(text.length * 3 + 65));
+  encoder.encodeInto(text, bytes);
+  return bytes;
+}
+
+/** The text before the first NUL. */
+export function fromCString(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return decoder.decode(end === -1 ? bytes : bytes.subarray(0, end));
+}

@@ -1,0 +1,79 @@
+/**
+ * How to open a file.
+ *
+ * @module
+ */
+
+import { checkBoolean, checkInteger, optionsOf } from "./argument.ts";
+
+/**
+ * How to open a file. It is always opened for reading, too: libpmem2 refuses
+ * a write-only descriptor.
+ */
+export interface OpenOptions {
+  /**
+   * Open the file for writing. `create`, `createNew` and `size` do so as well.
+   *
+   * @default {true}
+   */
+  write?: boolean;
+  /**
+   * Create the file if it doesn't exist. Give `size`, too, if it's to be mapped:
+   * an empty file can't be.
+   *
+   * @default {false}
+   */
+  create?: boolean;
+  /**
+   * Create the file, and fail if it exists.
+   *
+   * @default {false}
+   */
+  createNew?: boolean;
+  /**
+   * Grow the file to this size in bytes, with blocks allocated for all of it:
+   * a store to a map of it can't run out of disk. It is never shrunk.
+   */
+  size?: number;
+  /**
+   * Permissions of a new file, 0 to 0o777, less the umask.
+   *
+   * @default {0o666}
+   */
+  mode?: number;
+}
+
+/** {@linkcode OpenOptions}, read once and checked. */
+export interface FileSettings {
+  write: boolean;
+  create: boolean;
+  createNew: boolean;
+  size: number | undefined;
+  mode: number;
+}
+
+/** Reads and checks the options. */
+export function fileSettings(
+  action: string,
+  options: OpenOptions | null | undefined,
+): FileSettings {
+  const {
+    write = true,
+    create = false,
+    createNew = false,
+    size,
+    mode = 0o666,
+  } = optionsOf(action, options);
+  checkBoolean(action, "write", write);
+  checkBoolean(action, "create", create);
+  checkBoolean(action, "createNew", createNew);
+  if (size !== undefined) checkInteger(action, "size", size);
+  checkInteger(action, "mode", mode, 0, 0o777);
+  return {
+    write: write || create || createNew || size !== undefined,
+    create,
+    createNew,
+    size,
+    mode,
+  };
+}

@@ -1,0 +1,50 @@
+/**
+ * Names all modules, before any of them names another.
+ *
+ * Where a module is the first to import another, Deno parses its source map,
+ * which holds all of its text: 1.7 ms in all, at the start of each process. Like
+ * this it is done for mod.ts and for this module alone.
+ *
+ * @module
+ */
+
+import "./bad_block.ts";
+import "./c/cell.ts";
+import "./c/copy.ts";
+import "./c/error.ts";
+import "./c/error_code.ts";
+import "./c/function_pointer.ts";
+import "./c/functions.ts";
+import "./c/libc_symbols.ts";
+import "./c/libffi_symbols.ts";
+import "./c/libpmem2_symbols.ts";
+import "./c/library.ts";
+import "./c/path_name.ts";
+import "./c/pointer.ts";
+import "./c/string.ts";
+import "./c/symbol_table.ts";
+import "./input/argument.ts";
+import "./input/granularity.ts";
+import "./input/map_options.ts";
+import "./input/open_options.ts";
+import "./input/path.ts";
+import "./input/store_options.ts";
+import "./input/views.ts";
+import "./inspect/display_text.ts";
+import "./inspect/layout.ts";
+import "./map.ts";
+import "./native/existing_map.ts";
+import "./native/map.ts";
+import "./native/new_map.ts";
+import "./native/persistence.ts";
+import "./native/source.ts";
+import "./native/vm_reservation.ts";
+import "./native/walk.ts";
+import "./process/address_space.ts";
+import "./process/lock.ts";
+import "./process/mapping_limit.ts";
+import "./process/open_file.ts";
+import "./process/stack.ts";
+import "./process/working_directory.ts";
+import "./source.ts";
+import "./vm_reservation.ts";

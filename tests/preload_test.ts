@@ -1,0 +1,12 @@
+import { assertEquals } from "@std/assert";
+import { modulesOf } from "./support/modules.ts";
+
+Deno.test("preload.ts names all modules but the one of ./testing", () => {
+  const folder = new URL("../ffi/", import.meta.url);
+  const text = Deno.readTextFileSync(new URL("preload.ts", folder));
+  const named = [...text.matchAll(/^import "\.\/(.+)";$/gm)]
+    .map(([, name]) => name);
+  const others = ["preload.ts", "testing.ts"];
+  const files = modulesOf(folder).filter((name) => !others.includes(name));
+  assertEquals(named, files);
+});
