@@ -7,8 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type Any, Setting } from "./support/setting.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** Values of every kind but the excepted ones, and how they are shown. */
 function others(...except: string[]): [unknown, string][] {

@@ -10,8 +10,9 @@ import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
 import { testUnless } from "./support/test_unless.ts";
+import { exists } from "./support/exists.ts";
+import { PAGE } from "./support/page.ts";
 
-const PAGE = 4096;
 const SMALL_DISK = 2 ** 20;
 
 /** A file system of 1 MiB. */
@@ -232,15 +233,6 @@ testUnless(
     }
   },
 );
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 Deno.test("a map outlives its file's name", () => {
   using scratch = new Scratch();

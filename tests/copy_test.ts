@@ -2,12 +2,11 @@ import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { assertEquals } from "@std/assert";
 import { randomBytes } from "./support/random.ts";
 import { assertSameBytes } from "./support/store_checks.ts";
+import { PAGE } from "./support/page.ts";
 
 // Copies of more than 2 KiB are made in pieces where the one place is a little
 // ahead of the other, not counting whole pages. Where V8 has put an array nobody
 // tells: so all distances are tried.
-
-const PAGE = 4096;
 
 function openMap(
   size: number,

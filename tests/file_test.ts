@@ -8,8 +8,7 @@ import {
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** How many descriptors this process has open. */
 function descriptors(): number {

@@ -9,8 +9,7 @@ import {
 import { ForeignCode } from "./support/foreign_code.ts";
 import { run } from "./support/subprocess.ts";
 import { assertRefused } from "./support/refusal.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** A reservation of 8 pages, and other native code that works on it. */
 function setUp(): Disposable & {

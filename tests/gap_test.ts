@@ -1,8 +1,7 @@
 import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertThrows } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** A reservation of 16 pages with maps of anonymous memory: [page, bytes]. */
 function reserve(...places: [number, number][]): Pmem2VmReservation {

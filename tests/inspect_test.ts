@@ -2,8 +2,7 @@ import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** How many lines of a drawing have a map or a gap, and its last line. */
 function rows(drawing: string): [number, string] {

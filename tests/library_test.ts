@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { candidates, older } from "../ffi/c/library.ts";
 import { run } from "./support/subprocess.ts";
+import { exists } from "./support/exists.ts";
 
 /** What a first use throws, as lines: the error's name, then its message. */
 async function firstUse(
@@ -264,11 +265,3 @@ Deno.test("workers open the library for themselves", async () => {
   `);
   assertEquals(ended, { code: 0, signal: null, stdout: "true\n", stderr: "" });
 });
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}

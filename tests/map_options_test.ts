@@ -10,8 +10,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
-
-const PAGE = 4096;
+import { mappingAt } from "./support/native_process.ts";
+import { PAGE } from "./support/page.ts";
 
 /** The three ways to map with options. */
 function* ways(
@@ -27,14 +27,7 @@ function* ways(
 
 /** The protection of the mapping at an address, like "rw-s". */
 function protection(address: bigint): string {
-  for (const line of Deno.readTextFileSync("/proc/self/maps").split("\n")) {
-    const [, from, to, flags] = line.match(/^(\w+)-(\w+) (\S+)/) ?? [];
-    if (from === undefined) continue;
-    if (BigInt(`0x${from}`) <= address && address < BigInt(`0x${to}`)) {
-      return flags!;
-    }
-  }
-  return "none";
+  return mappingAt(address)?.flags ?? "none";
 }
 
 function byteAt(map: Pmem2Map, offset: number): number {

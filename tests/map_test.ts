@@ -16,8 +16,8 @@ import {
 } from "@std/assert";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
-
-const PAGE = 4096;
+import { mappingAt } from "./support/native_process.ts";
+import { PAGE } from "./support/page.ts";
 
 function anonymous(size = PAGE): Pmem2Map {
   using source = Pmem2Source.anonymous(size);
@@ -26,11 +26,7 @@ function anonymous(size = PAGE): Pmem2Map {
 
 /** Whether an address is mapped in this process. */
 function isMapped(address: bigint): boolean {
-  return Deno.readTextFileSync("/proc/self/maps").split("\n").some((line) => {
-    const [, from, to] = line.match(/^(\w+)-(\w+) /) ?? [];
-    return from !== undefined && BigInt(`0x${from}`) <= address &&
-      address < BigInt(`0x${to}`);
-  });
+  return mappingAt(address) !== undefined;
 }
 
 Deno.test("Pmem2Map.open() opens and maps a file", () => {

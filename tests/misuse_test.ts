@@ -12,8 +12,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type Any, Setting } from "./support/setting.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** All methods and accessors of a class, each as a call on a given `this`. */
 function members(Class: Any): [string, (self: unknown) => unknown][] {

@@ -8,8 +8,8 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Random } from "./support/random.ts";
 import { ModelWalk, ReservationModel } from "./support/reservation_model.ts";
 import { Scratch } from "./support/scratch.ts";
+import { PAGE } from "./support/page.ts";
 
-const PAGE = 4096;
 const PAGES = 32;
 
 /** Whatever an action throws, or nothing. */

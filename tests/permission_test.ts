@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { candidates } from "../ffi/c/library.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
+import { exists } from "./support/exists.ts";
 
 /** All paths of the library that may be granted. */
 function libraryPaths(): string[] {
@@ -13,14 +14,6 @@ function libraryPaths(): string[] {
       .filter((path) => path.startsWith("/") && exists(path));
   assert(paths.length > 0);
   return [...new Set(paths)];
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -7,8 +7,8 @@ import {
 } from "@std/assert";
 import { ForeignCode } from "./support/foreign_code.ts";
 import { assertRefused } from "./support/refusal.ts";
+import { PAGE } from "./support/page.ts";
 
-const PAGE = 4096;
 const MIB = 2 ** 20;
 
 /** Where nothing else is, most likely; far from what the system chooses. */

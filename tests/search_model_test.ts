@@ -2,8 +2,7 @@ import { type Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Random } from "./support/random.ts";
 import { assertRefused } from "./support/refusal.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 interface Entry {
   readonly map: Pmem2Map;

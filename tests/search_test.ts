@@ -1,8 +1,8 @@
 import { type Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
+import { PAGE } from "./support/page.ts";
 
-const PAGE = 4096;
 const PAGES = 16;
 const SIZE = PAGES * PAGE;
 

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ForeignCode } from "./support/foreign_code.ts";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
+import { PAGE } from "./support/page.ts";
 
-const PAGE = 4096;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_RDWR = 2;

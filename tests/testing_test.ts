@@ -4,6 +4,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
 import { granularities } from "./support/store_checks.ts";
 import { run } from "./support/subprocess.ts";
+import { exists } from "./support/exists.ts";
 
 const variable = "PMEM2_FORCE_GRANULARITY";
 const values = { "byte": "BYTE", "cache-line": "CACHE_LINE", "page": "PAGE" };
@@ -30,16 +31,6 @@ class Environment implements Disposable {
 function granularityOf(path: string): Granularity {
   using map = Pmem2Map.open(path, { create: true, size: 4096 });
   return map.granularity;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 const entries = (directory: string) =>

@@ -7,8 +7,7 @@ import {
 } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 function anonymous(size = PAGE): Pmem2Map {
   using source = Pmem2Source.anonymous(size);

@@ -6,8 +6,8 @@ import {
 } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
+import { PAGE } from "./support/page.ts";
 
-const PAGE = 4096;
 const PAGES = 16;
 
 /** A reservation of 16 pages, with maps of one page at some of them. */

@@ -2,8 +2,7 @@ import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertThrows } from "@std/assert";
 import { freeKeys, mappings } from "./support/native_process.ts";
 import { Scratch } from "./support/scratch.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./support/page.ts";
 
 /** A worker that runs one program, and what it answers. */
 class Helper implements Disposable {

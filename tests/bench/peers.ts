@@ -7,6 +7,7 @@
 
 import { Child } from "./child.ts";
 import { type Loops, openLoops } from "./loops.ts";
+import { exists } from "../support/exists.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 
@@ -64,15 +65,6 @@ async function startBun(): Promise<Child | null> {
   } catch (error) {
     console.error(`Without Bun: ${(error as Error).message}`);
     return null;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -8,8 +8,7 @@ import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { type Comparison, timed } from "./comparison.ts";
 import { inC } from "./loops.ts";
 import type { Peers } from "./peers.ts";
-
-const PAGE = 4096;
+import { PAGE } from "../support/page.ts";
 
 /** Pages side by side, in a reservation that they fill. */
 function reserve(count: number): Pmem2VmReservation {

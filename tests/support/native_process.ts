@@ -78,6 +78,11 @@ export function mappings(): Mapping[] {
   }));
 }
 
+/** What is mapped at an address, if anything is. */
+export function mappingAt(address: bigint): Mapping | undefined {
+  return mappings().find(({ from, to }) => from <= address && address < to);
+}
+
 /** Bytes of a range that are mapped. */
 export function mappedBytes(address: bigint, size: bigint): bigint {
   const end = address + size;

@@ -7,8 +7,7 @@
 import type { Gap, Pmem2Map, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { nativeMaps } from "./native_process.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./page.ts";
 
 /** A map as it should be. */
 export interface ModelMap {

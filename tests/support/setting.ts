@@ -6,8 +6,7 @@
 
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { Scratch } from "./scratch.ts";
-
-const PAGE = 4096;
+import { PAGE } from "./page.ts";
 
 /** What a caller without types may pass, and call. */
 // deno-lint-ignore no-explicit-any

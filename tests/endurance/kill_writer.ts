@@ -5,7 +5,7 @@
  * Usage: kill_writer.ts PATH NAME
  */
 
-import { Log } from "../examples/log.ts";
+import { Log } from "../../examples/log.ts";
 
 /** No two writers and no two places have the same record. */
 export function makeRecord(name: string, index: number): Uint8Array {

@@ -2,7 +2,7 @@
  * Goes to the limits: tens of thousands of maps in one reservation, and the
  * kernel's own limit of mappings.
  *
- *     deno run -A --v8-flags=… tests/limits.ts [MAPS]
+ *     deno run -A --v8-flags=… tests/endurance/limits.ts [MAPS]
  *
  * V8 itself ends the process if it needs memory where there is none. With the
  * flags that are in subprocess.ts it needs none for a while.
@@ -22,13 +22,13 @@ import {
   memory,
   native,
   nativeMaps,
-} from "./support/native_process.ts";
-import { Random } from "./support/random.ts";
-import { Scratch } from "./support/scratch.ts";
+} from "../support/native_process.ts";
+import { Random } from "../support/random.ts";
+import { Scratch } from "../support/scratch.ts";
+import { PAGE } from "../support/page.ts";
 
 const count = Number(Deno.args[0] ?? 60_000);
 const limit = Number(Deno.readTextFileSync("/proc/sys/vm/max_map_count"));
-const PAGE = 4096;
 /** What V8, the allocator and this program need beside the maps. */
 const SPARE = 3000;
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { checkRecords, Series } from "./kill.ts";
 import { makeRecord } from "./kill_writer.ts";
-import { Scratch } from "./support/scratch.ts";
+import { Scratch } from "../support/scratch.ts";
 
 Deno.test("Log keeps all acknowledged records when its writers are killed", async () => {
   using scratch = new Scratch();

@@ -17,9 +17,10 @@ import {
   mappedBytes,
   native,
   nativeMaps,
-} from "../support/native_process.ts";
-import type { Random } from "../support/random.ts";
-import { Scratch } from "../support/scratch.ts";
+} from "../../support/native_process.ts";
+import type { Random } from "../../support/random.ts";
+import { Scratch } from "../../support/scratch.ts";
+import { PAGE } from "../../support/page.ts";
 
 // Taken from the classes: hostile calls may give objects other prototypes.
 const bound = <F>(method: unknown) =>
@@ -76,7 +77,6 @@ interface Guard {
   readonly reservation: Pmem2VmReservation | null;
 }
 
-const PAGE = 4096;
 /** Larger maps are not kept: to fill one would take all of the memory. */
 const LARGEST = 2 ** 16;
 

@@ -1,10 +1,14 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { SaxesParser } from "saxes";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertThrows,
+} from "@std/assert";
 import {
   type DrawnMap,
   type DrawnReservation,
   layoutSvg,
-} from "../examples/layout_svg.ts";
+} from "../../examples/layout_svg.ts";
 
 const KIB = 1024;
 const PAGE = 4096;
@@ -90,42 +94,100 @@ interface Element {
   text: string;
 }
 
+/** A tag, or text up to the next one. Nothing else is let through. */
+const TOKEN =
+  /<(?<open>[a-z]+)(?<attributes>(?:\s+[A-Za-z][\w:-]*="(?:[^"<&]|&\w+;|&#\d+;)*")*)\s*(?<empty>\/?)>|<\/(?<close>[a-z]+)>|(?<text>(?:[^<>&]|&\w+;|&#\d+;)+)/y;
+const ENTITIES: Record<string, string> = {
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+};
+
+function decoded(text: string): string {
+  return text.replace(/&(#?)(\w+);/g, (entity, number, name) => {
+    const character = number ? String.fromCodePoint(+name) : ENTITIES[name];
+    if (character === undefined) throw new Error(`Unknown entity ${entity}`);
+    return character;
+  });
+}
+
+function attributesOf(text: string): Record<string, string> {
+  const attributes: Record<string, string> = {};
+  for (const [, name, value] of text.matchAll(/([\w:-]+)="([^"]*)"/g)) {
+    assert(!Object.hasOwn(attributes, name!), `Two attributes ${name}`);
+    attributes[name!] = decoded(value!);
+  }
+  return attributes;
+}
+
 /** The elements, placed where their groups move them. Throws if ill-formed. */
 function parse(svg: string): Element[] {
+  // deno-lint-ignore no-control-regex
+  assert(!/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/.test(svg));
+  assert(svg.isWellFormed());
   const elements: Element[] = [];
   const open: Element[] = [];
-  const parser = new SaxesParser({ xmlns: true });
-  parser.on("error", (error) => {
-    throw error;
-  });
-  parser.on("opentag", ({ name, attributes, uri }) => {
-    assertEquals(uri, "http://www.w3.org/2000/svg");
-    const values = Object.fromEntries(
-      Object.entries(attributes).map(([key, { value }]) => [key, value]),
-    );
-    const parent = open.at(-1);
-    const [, x = "0", y = "0"] =
-      /^translate\((\S+) (\S+)\)$/.exec(values.transform ?? "") ?? [];
-    const element = {
-      name,
-      attributes: values,
-      x: (parent?.x ?? 0) + Number(x),
-      y: (parent?.y ?? 0) + Number(y),
-      font: Number(values["font-size"] ?? parent?.font ?? 12),
-      text: "",
-    };
-    elements.push(element);
-    open.push(element);
-  });
-  parser.on("text", (text) => {
-    for (const element of open) element.text += text;
-  });
-  parser.on("closetag", () => {
-    open.pop();
-  });
-  parser.write(svg).close();
+  TOKEN.lastIndex = 0;
+  for (let at = 0; at < svg.length; at = TOKEN.lastIndex) {
+    const token = TOKEN.exec(svg)?.groups;
+    if (token === undefined) {
+      throw new Error(`Ill-formed: ${svg.slice(at, at + 80)}`);
+    }
+    if (token.text !== undefined) {
+      const text = decoded(token.text);
+      // Outside the root there is white space alone.
+      if (open.length === 0) assertEquals(text.trim(), "");
+      for (const element of open) element.text += text;
+    } else if (token.close !== undefined) {
+      assertEquals(open.pop()?.name, token.close);
+    } else {
+      const attributes = attributesOf(token.attributes!);
+      const parent = open.at(-1);
+      if (parent === undefined) {
+        assertEquals(elements, [], "a second root");
+        assertEquals(attributes.xmlns, "http://www.w3.org/2000/svg");
+      }
+      const [, x = "0", y = "0"] =
+        /^translate\((\S+) (\S+)\)$/.exec(attributes.transform ?? "") ?? [];
+      const element = {
+        name: token.open!,
+        attributes,
+        x: (parent?.x ?? 0) + Number(x),
+        y: (parent?.y ?? 0) + Number(y),
+        font: Number(attributes["font-size"] ?? parent?.font ?? 12),
+        text: "",
+      };
+      elements.push(element);
+      if (token.empty === "") open.push(element);
+    }
+  }
+  assertEquals(open, []);
   return elements;
 }
+
+Deno.test("what is ill-formed is not taken for a drawing", () => {
+  const root = '<svg xmlns="http://www.w3.org/2000/svg">';
+  assertEquals(parse(`${root}<g/></svg>`).length, 2);
+  for (
+    const svg of [
+      `${root}<g></svg>`,
+      `${root}</svg><svg/>`,
+      `${root}a & b</svg>`,
+      `${root}<g a="<"/></svg>`,
+      `${root}<g a="1" a="2"/></svg>`,
+      `${root}<g a=1/></svg>`,
+      `${root}&unknown;</svg>`,
+      `${root}\u0001</svg>`,
+      `${root}\ud800</svg>`,
+      "<svg></svg>",
+      root,
+    ]
+  ) {
+    assertThrows(() => parse(svg), Error, undefined, svg);
+  }
+});
 
 function titled(elements: Element[], title: string): Element {
   const index = elements.findIndex(({ name, text }) =>

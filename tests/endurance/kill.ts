@@ -2,13 +2,13 @@
  * Lets two processes at a time append to a log, kills them at random moments,
  * and checks that all they acknowledged is there, and nothing torn.
  *
- * Usage: deno run --allow-all tests/kill.ts [ROUNDS]
+ * Usage: deno run --allow-all tests/endurance/kill.ts [ROUNDS]
  */
 
-import { Log } from "../examples/log.ts";
+import { Log } from "../../examples/log.ts";
 import { makeRecord } from "./kill_writer.ts";
-import { Scratch } from "./support/scratch.ts";
-import { command } from "./support/subprocess.ts";
+import { Scratch } from "../support/scratch.ts";
+import { command } from "../support/subprocess.ts";
 
 const SIZE = 32 * 1024 * 1024;
 const WRITERS = 2;
@@ -64,7 +64,9 @@ export class Series implements Disposable {
 
 /** How many records the writer acknowledged until it was killed. */
 async function writeUntilKilled(path: string, name: string): Promise<number> {
-  const child = command("tests/kill_writer.ts", { args: [path, name] }).spawn();
+  const child = command("tests/endurance/kill_writer.ts", {
+    args: [path, name],
+  }).spawn();
   const errors = new Response(child.stderr).text();
   let kill: ReturnType<typeof setTimeout> | undefined;
   let output = "";
@@ -119,7 +121,9 @@ export function checkRecords(
 if (import.meta.main) {
   const rounds = Number(Deno.args[0] ?? 100);
   if (!Number.isSafeInteger(rounds) || rounds < 1) {
-    console.error("Usage: deno run --allow-all tests/kill.ts [ROUNDS]");
+    console.error(
+      "Usage: deno run --allow-all tests/endurance/kill.ts [ROUNDS]",
+    );
     Deno.exit(1);
   }
   using scratch = new Scratch();

@@ -2,7 +2,7 @@
  * Opens, maps, persists and closes for a long time, and sees whether anything
  * grows: descriptors, mappings, pthread keys, native memory or JavaScript's.
  *
- *     deno run -A --v8-flags=--expose-gc tests/soak.ts [MAPS [RESERVATIONS]]
+ *     deno run -A --v8-flags=--expose-gc tests/endurance/soak.ts [MAPS [RESERVATIONS]]
  *
  * @module
  */
@@ -19,13 +19,13 @@ import {
   mappings,
   memory,
   openDescriptors,
-} from "./support/native_process.ts";
-import { Scratch } from "./support/scratch.ts";
+} from "../support/native_process.ts";
+import { Scratch } from "../support/scratch.ts";
+import { PAGE } from "../support/page.ts";
 
 const maps = Number(Deno.args[0] ?? 200_000);
 const reservations = Number(Deno.args[1] ?? 100_000);
 
-const PAGE = 4096;
 const MIB = 2 ** 20;
 
 /** Only where V8 was told to show it; else its heap says little. */

@@ -1,12 +1,15 @@
 import { assertEquals } from "@std/assert";
-import { frugal, run, runFile } from "./support/subprocess.ts";
+import { frugal, run, runFile } from "../support/subprocess.ts";
 
 Deno.test("many maps, and the kernel's limit of mappings, are borne", async () => {
-  const { code, signal, stdout, stderr } = await runFile("tests/limits.ts", {
-    args: ["5000"],
-    flags: ["-A", frugal],
-    deadline: 600_000,
-  });
+  const { code, signal, stdout, stderr } = await runFile(
+    "tests/endurance/limits.ts",
+    {
+      args: ["5000"],
+      flags: ["-A", frugal],
+      deadline: 600_000,
+    },
+  );
   assertEquals({ code, signal }, { code: 0, signal: null }, stdout + stderr);
 });
 

@@ -6,9 +6,8 @@
 
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import type { Member } from "./members.ts";
+import { PAGE } from "../../support/page.ts";
 import { granularities, map, type World } from "./world.ts";
-
-const PAGE = 4096;
 
 export class Values {
   readonly #world: World;

@@ -3,7 +3,7 @@
  * living objects. After each call the process lives, memory that no call was to
  * change is unchanged, and the module's books are those of libpmem2.
  *
- *     deno run -A tests/hostile.ts [CALLS [SEED]]
+ *     deno run -A tests/endurance/hostile.ts [CALLS [SEED]]
  *
  * With HOSTILE_TRACE set, each call is named before it's made.
  *
@@ -20,8 +20,8 @@ import { assert } from "@std/assert";
 import { type Member, members, type Receiver } from "./hostile/members.ts";
 import { Values } from "./hostile/values.ts";
 import { Hook, World } from "./hostile/world.ts";
-import { limitFileSize } from "./support/native_process.ts";
-import { Random } from "./support/random.ts";
+import { limitFileSize } from "../support/native_process.ts";
+import { Random } from "../support/random.ts";
 
 const calls = Number(Deno.args[0] ?? 50_000);
 const seed = Number(Deno.args[1] ?? Date.now() % 2 ** 32);
