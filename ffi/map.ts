@@ -28,7 +28,7 @@ import * as views from "./input/views.ts";
 import { drawMap } from "./inspect/layout.ts";
 import { mapExisting } from "./native/existing_map.ts";
 import * as nativeMap from "./native/map.ts";
-import { accessOf, NativeMap, traitsOf } from "./native/map.ts";
+import { accessOf, NativeMap } from "./native/map.ts";
 import { mappedLength, newMap } from "./native/new_map.ts";
 import { NativeSource } from "./native/source.ts";
 import { nativeSourceOf, type Pmem2Source } from "./source.ts";
@@ -228,10 +228,7 @@ export class Pmem2Map implements Disposable {
     const whole = settings.offset === 0 && settings.length === undefined;
     // Of a whole source libpmem2 finds the size out by itself.
     const length = whole ? 0 : mappedLength(action, source, settings);
-    const pointer = newMap(source, settings, length);
-    return mapOf(
-      new NativeMap(pointer, traitsOf(source, settings), null, false),
-    );
+    return mapOf(newMap(source, settings, length, null));
   }
 
   /**

@@ -33,6 +33,7 @@ import "./input/views.ts";
 import "./inspect/display_text.ts";
 import "./inspect/layout.ts";
 import "./map.ts";
+import "./native/emulation.ts";
 import "./native/existing_map.ts";
 import "./native/map.ts";
 import "./native/new_map.ts";

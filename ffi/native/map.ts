@@ -17,7 +17,12 @@ import type { MapSettings } from "../input/map_options.ts";
 import { detach, isDetached, transfer } from "../input/views.ts";
 import { protectionOf } from "../process/address_space.ts";
 import { requireStack } from "../process/stack.ts";
-import { type Persistence, persistenceOf } from "./persistence.ts";
+import type { EmulatedMap } from "./emulation.ts";
+import {
+  emulatedPersistence,
+  type Persistence,
+  persistenceOf,
+} from "./persistence.ts";
 import type { NativeSource } from "./source.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
@@ -108,6 +113,7 @@ export class NativeMap implements Halves {
   readonly borrowed: boolean;
   /** Flushes under way on other threads. */
   pendingFlushes = 0;
+  readonly #emulated: EmulatedMap | null;
   #persistence: Persistence | null = null;
   #views: Views | null = null;
 
@@ -116,6 +122,7 @@ export class NativeMap implements Halves {
     traits: MapTraits,
     owner: MapOwner | null,
     borrowed: boolean,
+    emulated: EmulatedMap | null = null,
   ) {
     const c = mapFunctions();
     const { pointerLow, pointerHigh } = halvesOf(pointer);
@@ -125,10 +132,13 @@ export class NativeMap implements Halves {
     this.pointer = pointer;
     this.address = c.pmem2_map_get_address(pointer);
     this.size = Number(c.pmem2_map_get_size(pointer));
-    this.granularity = c.pmem2_map_get_store_granularity(pointer);
+    this.granularity = emulated === null
+      ? c.pmem2_map_get_store_granularity(pointer)
+      : emulated.granularity;
     this.traits = traits;
     this.owner = owner;
     this.borrowed = borrowed;
+    this.#emulated = emulated;
   }
 
   get persistence(): Persistence {
@@ -139,7 +149,9 @@ export class NativeMap implements Halves {
 
   /** Overridden where libpmem2's own functions can't be used. */
   protected makePersistence(): Persistence {
-    return persistenceOf(this.pointer, this.granularity);
+    return this.#emulated === null
+      ? persistenceOf(this.pointer, this.granularity)
+      : emulatedPersistence(this.pointer, this.#emulated);
   }
 
   /** Offset in the reservation, 0 outside one. */
@@ -187,6 +199,11 @@ export class NativeMap implements Halves {
   deepFlush(offset: number, length: number): void {
     if (this.granularity === PAGE) return this.persist(offset, length);
     if (length === 0) return;
+    const emulated = this.#emulated?.persistence ?? null;
+    if (emulated !== null) {
+      emulated.deepFlush(add(this.address, offset), toBigInt(length));
+      return;
+    }
     const { pmem2_deep_flush } = deepFlushFunctions();
     const address = add(this.address, offset);
     clearMessage();
@@ -202,8 +219,12 @@ export class NativeMap implements Halves {
     if (length === 0) return;
     const { pmem2_deep_flush_async } = deepFlushFunctions();
     const address = add(this.address, offset);
+    const emulated = this.#emulated?.persistence ?? null;
     this.pendingFlushes++;
     try {
+      if (emulated !== null) {
+        return await emulated.deepFlushAsync(address, toBigInt(length));
+      }
       const result = await pmem2_deep_flush_async(
         this.pointer,
         address,
@@ -259,6 +280,7 @@ export class NativeMap implements Halves {
     if (this.#views !== null) transfer(this.#views.buffer, 0);
     this.next = this.previous = undefined;
     this.owner?.forget(this);
+    this.#emulated?.closed();
   }
 }
 

@@ -5,18 +5,22 @@
  */
 
 import { cell, cellWith, received } from "../c/cell.ts";
-import { check, clearMessage } from "../c/error.ts";
+import { check, clearMessage, Pmem2Error } from "../c/error.ts";
 import {
   configFunctions,
   fileFunctions,
   mapFunctions,
 } from "../c/functions.ts";
 import { versionFunctions } from "../c/library.ts";
+import { numberOf } from "../c/error_code.ts";
 import type { ConfigPointer, MapPointer } from "../c/pointer.ts";
+import { granularities, PAGE } from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import { stdinLock } from "../process/lock.ts";
 import { checkMappingLimit } from "../process/mapping_limit.ts";
 import { requireStack } from "../process/stack.ts";
+import { emulatedMap } from "./emulation.ts";
+import { type MapOwner, NativeMap, traitsOf } from "./map.ts";
 import type { NativeSource } from "./source.ts";
 
 // 1 << 31 is negative in JavaScript.
@@ -26,15 +30,57 @@ const PMEM2_PROT_WRITE = 2 ** 31;
 const PMEM2_PRIVATE = 1;
 
 /**
- * Maps a source: `pmem2_map_new`, with a `pmem2_config` that nobody else sees.
+ * Maps a source.
  *
- * @param place Puts the map into a reservation, if it's to go into one.
+ * @param owner The reservation that the map is to be in, if it's to be in one.
+ * @param place Puts it there.
  */
 export function newMap(
   source: NativeSource,
   settings: MapSettings,
   length: number,
+  owner: MapOwner | null,
   place?: (config: ConfigPointer) => void,
+): NativeMap {
+  const emulated = emulatedMap(source, settings);
+  const traits = traitsOf(source, settings);
+  if (emulated === null) {
+    const { granularity } = settings;
+    const pointer = mapSource(source, settings, granularity, length, place);
+    return new NativeMap(pointer, traits, owner, false);
+  }
+  try {
+    const pointer = mapSource(source, settings, PAGE, length, place);
+    const map = new NativeMap(pointer, traits, owner, false, emulated);
+    emulated.opened(map);
+    checkGranularity(map, settings.granularity);
+    return map;
+  } catch (error) {
+    emulated.closed();
+    throw error;
+  }
+}
+
+/** What libpmem2 does once it sees what the medium has. */
+function checkGranularity(map: NativeMap, wanted: number): void {
+  if (map.granularity <= wanted) return;
+  map.delete();
+  throw new Pmem2Error(
+    numberOf("PMEM2_E_GRANULARITY_NOT_SUPPORTED"),
+    "pmem2_map_new",
+    `the emulated medium has ${
+      granularities[map.granularity]
+    } granularity: asked for ${granularities[wanted]}`,
+  );
+}
+
+/** `pmem2_map_new`, with a `pmem2_config` that nobody else sees. */
+function mapSource(
+  source: NativeSource,
+  settings: MapSettings,
+  granularity: number,
+  length: number,
+  place: ((config: ConfigPointer) => void) | undefined,
 ): MapPointer {
   checkMappingLimit();
   requireStack();
@@ -43,7 +89,7 @@ export function newMap(
   check(c.pmem2_config_new(cell()), "pmem2_config_new");
   const config = received<ConfigPointer>();
   try {
-    configure(config, source, settings, length);
+    configure(config, source, settings, granularity, length);
     place?.(config);
     // It changes the working directory of the whole process for a moment.
     const { pmem2_map_new } = c;
@@ -64,9 +110,10 @@ function configure(
   config: ConfigPointer,
   source: NativeSource,
   settings: MapSettings,
+  granularity: number,
   length: number,
 ): void {
-  const { granularity, offset, shared, read, write, exec } = settings;
+  const { offset, shared, read, write, exec } = settings;
   check(
     mapFunctions().pmem2_config_set_required_store_granularity(
       config,

@@ -14,11 +14,12 @@ import * as pointer from "../c/pointer.ts";
 import type { FunctionPointer, MapPointer } from "../c/pointer.ts";
 import * as granularity from "../input/granularity.ts";
 import * as storeOptions from "../input/store_options.ts";
+import type { EmulatedMap, EmulatedPersistence } from "./emulation.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { add, toBigInt } = pointer;
 const { copyIn, copyWithin, pin, unpin } = copy;
-const { memoryFunctions, persistenceFunctions } = functions;
+const { mapFunctions, memoryFunctions, persistenceFunctions } = functions;
 const { loaderFunctions } = library;
 const { call2, call2Async, libffiCall, openCall2 } = functionPointer;
 const { CACHE_LINE } = granularity;
@@ -29,35 +30,55 @@ const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
 /** From how many bytes on libpmem2 takes non-temporal stores. */
 const NONTEMPORAL_FROM = 256;
 
-/** The operations of all maps of one granularity. */
+/**
+ * The operations of all maps of one granularity; or of one map whose medium is
+ * emulated.
+ *
+ * PERF: a subclass for that would slow down all others: each call in a process
+ * that has both would have to look which it is, and that takes 10 to 20 ns.
+ */
 export class Persistence {
   readonly persistFn: FunctionPointer;
   readonly #flushFn: FunctionPointer;
   readonly #drainFn: FunctionPointer;
   readonly #granularity: number;
+  readonly #emulated: EmulatedPersistence | null;
   #memory: MemoryFunctions | undefined;
 
-  constructor(map: MapPointer, granularity: number) {
+  constructor(
+    map: MapPointer,
+    granularity: number,
+    emulated: EmulatedPersistence | null = null,
+  ) {
     openCall2();
     this.persistFn = persistenceFunctions().pmem2_get_persist_fn(map);
     this.#flushFn = persistenceFunctions().pmem2_get_flush_fn(map);
     this.#drainFn = persistenceFunctions().pmem2_get_drain_fn(map);
     this.#granularity = granularity;
+    this.#emulated = emulated;
   }
 
   persist(address: bigint, size: bigint): void {
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.persist(address, size);
     call2(this.persistFn, address, size);
   }
 
   persistAsync(address: bigint, size: bigint): Promise<void> {
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.persistAsync(address, size);
     return call2Async(this.persistFn, address, size);
   }
 
   flush(address: bigint, size: bigint): void {
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.flush(address, size);
     call2(this.#flushFn, address, size);
   }
 
   drain(): void {
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.drain();
     call2(this.#drainFn, 0n, 0n);
   }
 
@@ -72,6 +93,8 @@ export class Persistence {
     flags: number,
   ): void {
     const address = add(map.address, offset);
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.write(address, data, length, flags);
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
@@ -97,6 +120,8 @@ export class Persistence {
   ): void {
     const to = add(map.address, target);
     const from = add(map.address, source);
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.move(to, from, length, flags);
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
@@ -116,6 +141,8 @@ export class Persistence {
     flags: number,
   ): void {
     const address = add(map.address, offset);
+    const emulated = this.#emulated;
+    if (emulated !== null) return emulated.fill(address, value, length, flags);
     const size = toBigInt(length);
     const call4 = this.call4(length, flags);
     if (call4 === null) {
@@ -179,4 +206,17 @@ export function persistenceOf(
   return known?.persistFn === persistenceFunctions().pmem2_get_persist_fn(map)
     ? known
     : shared[granularity] = new Persistence(map, granularity);
+}
+
+/** The operations of a map whose medium is emulated. */
+export function emulatedPersistence(
+  map: MapPointer,
+  { granularity, persistence }: EmulatedMap,
+): Persistence {
+  if (persistence !== null) {
+    return new Persistence(map, granularity, persistence);
+  }
+  // On another medium, which has its own.
+  const c = mapFunctions();
+  return persistenceOf(map, c.pmem2_map_get_store_granularity(map));
 }

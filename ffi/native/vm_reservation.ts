@@ -24,7 +24,7 @@ import {
   reserve,
 } from "../process/address_space.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
-import { foreignTraits, type MapOwner, NativeMap, traitsOf } from "./map.ts";
+import { foreignTraits, type MapOwner, NativeMap } from "./map.ts";
 import { newMap } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
 
@@ -309,9 +309,9 @@ export class NativeVmReservation implements MapOwner {
     address: bigint,
     length: number,
   ): NativeMap {
-    let pointer: MapPointer;
+    let map: NativeMap;
     try {
-      pointer = newMap(source, settings, length, (config) => {
+      map = newMap(source, settings, length, this, (config) => {
         check(
           reservationFunctions().pmem2_config_set_vm_reservation(
             config,
@@ -325,8 +325,7 @@ export class NativeVmReservation implements MapOwner {
       if (error instanceof Pmem2Error) this.#mend(error, address, length);
       throw error;
     }
-    const map = new NativeMap(pointer, traitsOf(source, settings), this, false);
-    this.#maps.set(pointer, map);
+    this.#maps.set(map.pointer, map);
     return map;
   }
 
