@@ -62,6 +62,7 @@ export type { OpenOptions } from "./ffi/input/open_options.ts";
 export type { Granularity } from "./ffi/input/granularity.ts";
 export { libraryInfo } from "./ffi/c/library.ts";
 export { Pmem2Map } from "./ffi/map.ts";
+export type { Pmem2Memory } from "./ffi/memory.ts";
 export type {
   MapOptions,
   ReservationMapOptions,

@@ -7,6 +7,10 @@ export interface DrawnMap {
   readonly size: number;
   readonly granularity: string;
   readonly path: string | null;
+  readonly sourceOffset: number;
+  readonly sharing: string;
+  readonly readable: boolean;
+  readonly writable: boolean;
 }
 
 /** What is drawn of a reservation. Every Pmem2VmReservation has it. */
@@ -22,6 +26,8 @@ interface Range {
   readonly end: number;
   readonly kind: string;
   readonly name: string;
+  /** Goes behind the name: what sets the map apart. */
+  readonly marks: string;
   readonly size: string;
   /** Neighbouring maps alternate between two shades. */
   readonly shade: number;
@@ -105,6 +111,7 @@ function rangesOf(reservation: DrawnReservation): Range[] {
     size: map.size,
     kind: map.granularity,
     name: printable(map.path ?? "no path"),
+    marks: marksOf(map),
     shade: index % 2,
   }));
   const gaps = Array.from(reservation.gaps(), ({ offset, size }) => ({
@@ -112,6 +119,7 @@ function rangesOf(reservation: DrawnReservation): Range[] {
     size,
     kind: "free",
     name: "free",
+    marks: "",
     shade: 0,
   }));
   const all = [...maps, ...gaps].sort((a, b) => a.offset - b.offset);
@@ -122,6 +130,16 @@ function rangesOf(reservation: DrawnReservation): Range[] {
       : all[index + 1]?.offset ?? reservation.size,
     size: formatSize(range.size),
   }));
+}
+
+/** Which window of its file it is, whether it's private, and what it allows. */
+function marksOf(map: DrawnMap): string {
+  const marks: string[] = [];
+  if (map.sourceOffset > 0) marks.push(`from ${hex(map.sourceOffset)}`);
+  if (map.sharing === "private") marks.push("private");
+  if (!map.writable) marks.push(map.readable ? "read-only" : "no access");
+  else if (!map.readable) marks.push("write-only");
+  return marks.map((mark) => `, ${mark}`).join("");
 }
 
 /** Splits many maps into panels about as wide, all together, as high. */
@@ -232,7 +250,10 @@ function drawPanel(
     ];
     if (style === SINGLE) cells.push(cell("kind", kind, range.kind));
     if (range.kind !== "free") {
-      cells.push(cell("name", name, shorten(range.name, nameLength)));
+      // In a narrow panel there's no room for them but in the tooltip.
+      const marks = style === SINGLE ? range.marks : "";
+      const room = nameLength - marks.length;
+      cells.push(cell("name", name, shorten(range.name, room) + marks));
     }
     const [near, far] = [style.bar + 4, text - 8];
     const middle = (near + far) / 2;
@@ -293,10 +314,10 @@ function drawLegend(kinds: Set<string>): string {
   }).join("\n");
 }
 
-function describe({ offset, kind, name, size }: Range): string {
+function describe({ offset, kind, name, marks, size }: Range): string {
   return kind === "free"
     ? `${hex(offset)} free, ${size}`
-    : `${hex(offset)} ${name}, ${size}, ${kind}`;
+    : `${hex(offset)} ${name}, ${size}, ${kind}${marks}`;
 }
 
 /** Control characters aren't allowed in XML; others could reorder the text. */

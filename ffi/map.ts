@@ -20,12 +20,15 @@ import {
   type MapOptions,
   mapSettings,
   openAndMapSettings,
+  type Sharing,
 } from "./input/map_options.ts";
 import type { OpenOptions } from "./input/open_options.ts";
 import { pathOf } from "./input/path.ts";
 import { storeFlags, type StoreOptions } from "./input/store_options.ts";
+import * as range from "./input/range.ts";
 import * as views from "./input/views.ts";
 import { drawMap } from "./inspect/layout.ts";
+import type { Pmem2Memory } from "./memory.ts";
 import { mapExisting } from "./native/existing_map.ts";
 import * as nativeMap from "./native/map.ts";
 import { accessOf, NativeMap } from "./native/map.ts";
@@ -37,7 +40,8 @@ import type { Pmem2VmReservation } from "./vm_reservation.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
-const { isArrayBufferView, lengthOf, viewGetters, writableLengthOf } = views;
+const { countOf, NUMBERS_ONLY, startOf } = range;
+const { lengthOf, writableLengthOf } = views;
 const { READ, WRITE } = nativeMap;
 
 /** The native side of a map; internal to the module. */
@@ -111,7 +115,7 @@ export function mapOnce(source: NativeSource, map: () => Pmem2Map): Pmem2Map {
  * Deno.removeSync(path);
  * ```
  */
-export class Pmem2Map implements Disposable {
+export class Pmem2Map implements Pmem2Memory {
   readonly #native: NativeMap;
 
   static {
@@ -336,6 +340,47 @@ export class Pmem2Map implements Disposable {
    */
   get offset(): number {
     return Pmem2Map.#live(this, "get the offset").offset;
+  }
+
+  /**
+   * First byte of the source that is mapped: the `offset` that was asked for. Two
+   * windows of one file are told apart by it. Of memory that other native code
+   * mapped it's what the system says.
+   *
+   * @throws {TypeError} If the map is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * using map = Pmem2Map.open(path, { size: 131_072, offset: 65_536 });
+   * assertEquals(map.sourceOffset, 65_536);
+   * Deno.removeSync(path);
+   * ```
+   */
+  get sourceOffset(): number {
+    return Pmem2Map.#live(this, "get the source offset").traits.sourceOffset;
+  }
+
+  /**
+   * Whether stores reach the source ("shared"), or stay with the map ("private").
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get sharing(): Sharing {
+    const { shared } = Pmem2Map.#live(this, "get the sharing").traits;
+    return shared ? "shared" : "private";
+  }
+
+  /**
+   * Whether the memory can be read.
+   *
+   * @throws {TypeError} If the map is closed.
+   */
+  get readable(): boolean {
+    return Pmem2Map.#live(this, "tell whether it is readable").traits.readable;
   }
 
   /**
@@ -745,7 +790,8 @@ export class Pmem2Map implements Disposable {
 
   /**
    * {@linkcode Pmem2Map.persist} on another thread: the event loop runs on. The
-   * map can't be closed until it's done. Takes no view.
+   * map can't be closed until it's done. What becomes durable is what the memory
+   * holds when this is called.
    *
    * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
    * given.
@@ -766,17 +812,29 @@ export class Pmem2Map implements Disposable {
    * Deno.removeSync(path);
    * ```
    */
-  async persistAsync(offset?: number, length?: number): Promise<void> {
+  persistAsync(offset?: number, length?: number): Promise<void>;
+  /**
+   * Makes the stores to a view durable on another thread.
+   *
+   * @param view A view on the map's `buffer`: a typed array or a `DataView`.
+   * @returns A promise that resolves when the stores are durable.
+   */
+  persistAsync(view: ArrayBufferView): Promise<void>;
+  async persistAsync(
+    offset?: number | ArrayBufferView,
+    length?: number,
+  ): Promise<void> {
     const action = "persist";
     const map = flushable(this, action);
-    const start = startOf(action, map, offset, NUMBERS_ONLY);
-    const count = countOf(action, map, start, length);
+    const start = startOf(action, map, offset);
+    const count = countOf(action, map, start, length, offset);
     await map.persistAsync(start, count);
   }
 
   /**
    * {@linkcode Pmem2Map.deepFlush} on another thread: the event loop runs on. The
-   * map can't be closed until it's done. Takes no view.
+   * map can't be closed until it's done. What becomes durable is what the memory
+   * holds when this is called.
    *
    * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
    * given.
@@ -799,11 +857,22 @@ export class Pmem2Map implements Disposable {
    * Deno.removeSync(path);
    * ```
    */
-  async deepFlushAsync(offset?: number, length?: number): Promise<void> {
+  deepFlushAsync(offset?: number, length?: number): Promise<void>;
+  /**
+   * Deep flushes the stores to a view on another thread.
+   *
+   * @param view A view on the map's `buffer`: a typed array or a `DataView`.
+   * @returns A promise that resolves when the stores are durable.
+   */
+  deepFlushAsync(view: ArrayBufferView): Promise<void>;
+  async deepFlushAsync(
+    offset?: number | ArrayBufferView,
+    length?: number,
+  ): Promise<void> {
     const action = "deep flush";
     const map = flushable(this, action);
-    const start = startOf(action, map, offset, NUMBERS_ONLY);
-    const count = countOf(action, map, start, length);
+    const start = startOf(action, map, offset);
+    const count = countOf(action, map, start, length, offset);
     await map.deepFlushAsync(start, count);
   }
 
@@ -852,7 +921,34 @@ export class Pmem2Map implements Disposable {
     closeMap(action, Pmem2Map.#of(this, action));
   }
 
-  /** What `console.log` shows: size, address, granularity, path. */
+  /**
+   * Closes the map at the end of an `await using`'s block, after the asynchronous
+   * flushes that are pending. How those end is told by their own promises.
+   *
+   * @throws {TypeError} Rejects if the map can't be closed: see
+   * {@linkcode Pmem2Map.close}.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   *
+   * const path = Deno.makeTempFileSync();
+   * {
+   *   await using map = Pmem2Map.open(path, { size: 1024 ** 2 });
+   *   map.fill(1, 0, map.size, { flush: false });
+   *   map.persistAsync();
+   * }
+   * Deno.removeSync(path);
+   * ```
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const action = "dispose of the map";
+    const map = Pmem2Map.#of(this, action);
+    await map.whenIdle();
+    closeMap(action, map);
+  }
+
+  /** What `console.log` shows: path, size, address, granularity, and what sets it apart. */
   [Symbol.for("Deno.customInspect")](
     _inspect: unknown,
     options?: Deno.InspectOptions,
@@ -867,6 +963,8 @@ export class Pmem2Map implements Disposable {
       granularity: granularities[granularity]!,
       sharing: traits.shared ? "shared" : "private",
       path: traits.path,
+      sourceOffset: traits.sourceOffset,
+      readable: traits.readable,
       writable: traits.writable,
     }, {
       columns: options?.breakLength ?? 80,
@@ -931,74 +1029,4 @@ function checkInMap(
 ): void {
   if (isRange(offset, length, map.size)) return;
   checkRange(action, offset, length, map.size, "map", name);
-}
-
-const NUMBERS_ONLY = true;
-
-/**
- * Where a range or a view starts, in the map. Whether a number lies in it,
- * {@linkcode countOf} checks, which comes next: once for both.
- */
-function startOf(
-  action: string,
-  map: NativeMap,
-  offset: unknown,
-  numbersOnly = false,
-): number {
-  return typeof offset === "number"
-    ? offset
-    : otherStart(action, map, offset, numbersOnly);
-}
-
-function otherStart(
-  action: string,
-  map: NativeMap,
-  offset: unknown,
-  numbersOnly: boolean,
-): number {
-  if (offset === undefined) return 0;
-  if (numbersOnly) throw wrongType(action, "offset", "a number", offset);
-  if (!isArrayBufferView(offset)) {
-    throw wrongType(
-      action,
-      "offset",
-      "a number or a view on the buffer",
-      offset,
-    );
-  }
-  const { buffer, byteOffset } = viewGetters(offset);
-  if (buffer(offset) !== map.handedOut?.buffer) {
-    throw new TypeError(
-      `Cannot ${action} as the view must be on the map's own buffer`,
-    );
-  }
-  return byteOffset(offset);
-}
-
-/** How many bytes the range or the view has. */
-function countOf(
-  action: string,
-  map: NativeMap,
-  start: number,
-  length: unknown,
-  view?: unknown,
-): number {
-  return isRange(start, length, map.size) && typeof view !== "object"
-    ? length as number
-    : otherCount(action, map, start, length, view);
-}
-
-function otherCount(
-  action: string,
-  map: NativeMap,
-  start: number,
-  length: unknown,
-  view: unknown,
-): number {
-  if (typeof view === "object" && view !== null) {
-    return viewGetters(view as ArrayBufferView).byteLength(view);
-  }
-  const toEnd = length === undefined;
-  checkRange(action, start, toEnd ? 0 : length, map.size, "map");
-  return toEnd ? map.size - start : length as number;
 }

@@ -169,8 +169,8 @@ Deno.test("offsets past the end of a map of 6 GiB are refused", async () => {
     () => map.deepFlush(FAR, FAR),
   ];
   for (const action of actions) assertThrows(action, RangeError);
-  for (const flush of [map.persistAsync, map.deepFlushAsync]) {
-    const [result] = await Promise.allSettled([flush.call(map, FAR, FAR)]);
+  for (const name of ["persistAsync", "deepFlushAsync"] as const) {
+    const [result] = await Promise.allSettled([map[name](FAR, FAR)]);
     assertEquals(result!.status, "rejected");
   }
 });

@@ -18,7 +18,17 @@ function map(
   path: string | null,
   rest: Partial<LayoutMap> = {},
 ): LayoutMap {
-  return { offset, size, path, granularity: "page", writable: true, ...rest };
+  return {
+    offset,
+    size,
+    path,
+    granularity: "page",
+    sharing: "shared",
+    sourceOffset: 0,
+    readable: true,
+    writable: true,
+    ...rest,
+  };
 }
 
 function layout(size: number, maps: LayoutMap[]): Layout {
@@ -390,6 +400,8 @@ const DETAILS: MapDetails = {
   granularity: "page",
   sharing: "shared",
   path: "/srv/data/2024/november/notes.db",
+  sourceOffset: 0,
+  readable: true,
   writable: true,
 };
 
@@ -425,6 +437,46 @@ Deno.test("drawMap() wraps what has no room on one line", () => {
     `\
 Pmem2Map …/notes.db ~11.77 MiB at 0x7f1200002000, cache-line,
   private, read-only`,
+  );
+});
+
+Deno.test("drawMap() tells what sets a map apart", () => {
+  const end = (details: Partial<MapDetails>) =>
+    drawMap({ ...DETAILS, path: "a", ...details }, {
+      columns: 200,
+      colors: false,
+    }).slice("Pmem2Map a 5,000 B at 0x7f1200002000, page, ".length);
+  assertEquals(end({ writable: false }), "shared, read-only");
+  assertEquals(end({ readable: false }), "shared, write-only");
+  assertEquals(end({ readable: false, writable: false }), "shared, no access");
+  assertEquals(end({ sourceOffset: 65_536 }), "shared, from 0x10000");
+  assertEquals(
+    end({ sharing: "private", writable: false, sourceOffset: 4096 }),
+    "private, read-only, from 0x1000",
+  );
+});
+
+Deno.test("drawReservation() tells what sets its maps apart", () => {
+  const windows = layout(20 * KIB, [
+    map(0, 4 * KIB, "a.db"),
+    map(4 * KIB, 4 * KIB, "a.db", { sourceOffset: 4 * KIB }),
+    map(8 * KIB, 4 * KIB, "/srv/data/2024/november/journal/journal.log", {
+      sharing: "private",
+      sourceOffset: 2 ** 40,
+    }),
+    map(12 * KIB, 4 * KIB, null, { sharing: "private", writable: false }),
+    map(16 * KIB, 4 * KIB, "b.db", { readable: false, writable: false }),
+  ]);
+  assertEquals(
+    drawReservation(windows, PLAIN),
+    `\
+Pmem2VmReservation 20 KiB at 0x7f1200000000, 5 maps
+████████████▒▒▒▒▒▒▒▒▒▒▒▒████████████▒▒▒▒▒▒▒▒▒▒▒▒████████████
+█ 0x0000  4 KiB  page              a.db
+▒ 0x1000  4 KiB  page              a.db from 0x1000
+█ 0x2000  4 KiB  page  private     jou…og from 0x10000000000
+▒ 0x3000  4 KiB  page  private ro  no path
+█ 0x4000  4 KiB  page  no access   b.db`,
   );
 });
 

@@ -11,7 +11,7 @@ const floors: readonly (readonly string[])[] = [
 ];
 /** Those beside the wings, from the ground up. */
 const classes = [
-  ["bad_block.ts", "source.ts"],
+  ["bad_block.ts", "memory.ts", "source.ts"],
   ["map.ts"],
   ["vm_reservation.ts"],
   ["testing.ts"],

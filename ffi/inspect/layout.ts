@@ -7,13 +7,20 @@
 import type { Granularity } from "../input/granularity.ts";
 import { formatPath } from "./display_text.ts";
 
-/** What is drawn of a map inside a reservation. */
-export interface LayoutMap {
-  readonly offset: number;
+/** What is drawn of each map. */
+interface DrawnMap {
   readonly size: number;
   readonly granularity: Granularity;
+  readonly sharing: "shared" | "private";
   readonly path: string | null;
+  readonly sourceOffset: number;
+  readonly readable: boolean;
   readonly writable: boolean;
+}
+
+/** What is drawn of a map inside a reservation. */
+export interface LayoutMap extends DrawnMap {
+  readonly offset: number;
 }
 
 /**
@@ -29,13 +36,8 @@ export interface Layout {
 }
 
 /** What is drawn of a map by itself. */
-export interface MapDetails {
+export interface MapDetails extends DrawnMap {
   readonly address: bigint;
-  readonly size: number;
-  readonly granularity: Granularity;
-  readonly sharing: "shared" | "private";
-  readonly path: string | null;
-  readonly writable: boolean;
 }
 
 /** How to draw. */
@@ -123,7 +125,9 @@ export function drawMap(
   const start = "Pmem2Map ";
   const end = `${formatSize(map.size)} at ${hex(map.address)}`;
   const traits: string[] = [map.granularity, map.sharing];
-  if (!map.writable) traits.push("read-only");
+  const access = accessOf(map, ["", "read-only", "write-only", "no access"]);
+  if (access !== "") traits.push(access);
+  if (map.sourceOffset > 0) traits.push(from(map));
   if (map.path === null) {
     return wrap([start + end, ...traits], columns).join("\n");
   }
@@ -154,6 +158,27 @@ export function formatSize(bytes: number): string {
     rounded ||= `~${text}`;
   }
   return rounded;
+}
+
+/** Tells two windows of one source apart. */
+function from({ sourceOffset }: DrawnMap): string {
+  return `from ${hex(sourceOffset)}`;
+}
+
+/** One of four words, for memory that is read and written, or less than that. */
+function accessOf(
+  { readable, writable }: DrawnMap,
+  [both, read, write, none]: [string, string, string, string],
+): string {
+  if (readable) return writable ? both : read;
+  return writable ? write : none;
+}
+
+/** What sets a map apart from most. */
+function marksOf(map: LayoutMap): string {
+  const access = accessOf(map, ["", "ro", "wo", "no access"]);
+  if (map.sharing === "shared") return access;
+  return access === "" ? "private" : `private ${access}`;
 }
 
 function wholeColumns(columns: number): number {
@@ -254,7 +279,6 @@ function shade(ranges: Range[], size: number, cells: number): Run[] {
 /** A line for each range, in columns; names last, as they may be of any width. */
 function table(ranges: Range[], size: number, columns: number): string[] {
   const digits = (size - 1).toString(16).length;
-  const readOnly = ranges.some(({ map }) => map !== null && !map.writable);
   const rows = ranges.map(({ map, kind, offset, extent }) => {
     const [amount, unit] = formatSize(map?.size ?? extent).split(" ");
     return {
@@ -262,27 +286,28 @@ function table(ranges: Range[], size: number, columns: number): string[] {
       amount: amount!,
       unit: unit!,
       kind,
-      access: map === null || map.writable ? "" : "ro",
+      marks: map === null ? "" : marksOf(map),
       map,
     };
   });
-  const widest = (key: "amount" | "unit" | "kind") =>
+  const widest = (key: "amount" | "unit" | "kind" | "marks") =>
     rows.reduce((width, row) => Math.max(width, row[key].length), 0);
-  const [amount, unit, kind] = [
+  const [amount, unit, kind, marks] = [
     widest("amount"),
     widest("unit"),
     widest("kind"),
+    widest("marks"),
   ];
   return rows.map((row) => {
     let line = `${row.offset}  ${row.amount.padStart(amount)} ` +
       `${row.unit.padEnd(unit)}  ${row.kind.padEnd(kind)}  `;
-    if (readOnly) line += `${row.access.padEnd(2)}  `;
+    if (marks > 0) line += `${row.marks.padEnd(marks)}  `;
     if (row.map === null) return line.trimEnd();
+    const { path, sourceOffset } = row.map;
+    const end = sourceOffset > 0 ? ` ${from(row.map)}` : "";
     // The glyph and a space go before the line.
-    return line +
-      (row.map.path === null
-        ? "no path"
-        : formatPath(row.map.path, columns - line.length - 2));
+    const room = columns - line.length - 2 - end.length;
+    return line + (path === null ? "no path" : formatPath(path, room)) + end;
   });
 }
 

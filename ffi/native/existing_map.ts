@@ -38,8 +38,8 @@ export function mapExisting(
       );
     }
   }
-  const { readable, writable, mapped } = protectionOf(address, BigInt(size)) ??
-    { readable: true, writable: true, mapped: true };
+  const { readable, writable, mapped, shared, sourceOffset } =
+    protectionOf(address, BigInt(size)) ?? UNKNOWN;
   if (!mapped || !(readable || writable)) {
     throw new RangeError(
       `Cannot ${action} as all of it must be mapped and accessible: received ${size} bytes at ${address}n`,
@@ -62,10 +62,20 @@ export function mapExisting(
   return new ExistingMap(received(), {
     readable,
     writable,
-    shared: true,
+    shared,
     path,
+    sourceOffset,
   });
 }
+
+/** Where there is no /proc, the caller is believed. */
+const UNKNOWN = {
+  mapped: true,
+  readable: true,
+  writable: true,
+  shared: true,
+  sourceOffset: 0,
+};
 
 /** How many pthread keys stay free for everybody else. */
 const SPARE_KEYS = 64;

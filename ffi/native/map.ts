@@ -14,7 +14,8 @@ import * as pointer from "../c/pointer.ts";
 import { type Halves, halvesOf, type MapPointer } from "../c/pointer.ts";
 import * as granularity from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
-import { detach, isDetached, transfer } from "../input/views.ts";
+import type { Whole } from "../input/range.ts";
+import { detach, isDetached, transfer, viewGetters } from "../input/views.ts";
 import { protectionOf } from "../process/address_space.ts";
 import { requireStack } from "../process/stack.ts";
 import type { EmulatedMap } from "./emulation.ts";
@@ -47,6 +48,8 @@ export interface MapTraits {
   readonly writable: boolean;
   readonly shared: boolean;
   readonly path: string | null;
+  /** First byte of the source that is mapped. */
+  readonly sourceOffset: number;
 }
 
 /** The traits of a map of a source. */
@@ -59,6 +62,7 @@ export function traitsOf(
     writable: settings.write,
     shared: settings.shared,
     path: source.path,
+    sourceOffset: settings.offset,
   };
 }
 
@@ -67,9 +71,13 @@ export function foreignTraits(pointer: MapPointer): MapTraits {
   const c = mapFunctions();
   const address = c.pmem2_map_get_address(pointer);
   const size = c.pmem2_map_get_size(pointer);
-  const { readable = false, writable = false } = protectionOf(address, size) ??
-    {};
-  return { readable, writable, shared: true, path: null };
+  const {
+    readable = false,
+    writable = false,
+    shared = true,
+    sourceOffset = 0,
+  } = protectionOf(address, size) ?? {};
+  return { readable, writable, shared, path: null, sourceOffset };
 }
 
 /** The map was made here and is there. */
@@ -85,7 +93,7 @@ export function accessOf({ readable, writable }: MapTraits): number {
 }
 
 /** What a map is natively. */
-export class NativeMap implements Halves {
+export class NativeMap implements Halves, Whole {
   // What a walk looks at comes first, side by side in memory.
   readonly pointerLow: number;
   readonly pointerHigh: number;
@@ -116,6 +124,8 @@ export class NativeMap implements Halves {
   readonly #emulated: EmulatedMap | null;
   #persistence: Persistence | null = null;
   #views: Views | null = null;
+  /** Settled when no flush is under way any more; null while nobody waits. */
+  #idle: PromiseWithResolvers<void> | null = null;
 
   constructor(
     pointer: MapPointer,
@@ -139,6 +149,10 @@ export class NativeMap implements Halves {
     this.owner = owner;
     this.borrowed = borrowed;
     this.#emulated = emulated;
+  }
+
+  get noun(): string {
+    return "map";
   }
 
   get persistence(): Persistence {
@@ -169,6 +183,12 @@ export class NativeMap implements Halves {
     return this.#views ??= makeViews(this.address, this.size);
   }
 
+  /** Where a view on the map's own buffer starts in it, null for others. */
+  startOfView(view: ArrayBufferView): number | null {
+    const { buffer, byteOffset } = viewGetters(view);
+    return buffer(view) === this.#views?.buffer ? byteOffset(view) : null;
+  }
+
   /** Makes a range durable, if it isn't empty. */
   persist(offset: number, length: number): void {
     if (length === 0) return;
@@ -191,7 +211,7 @@ export class NativeMap implements Halves {
         toBigInt(length),
       );
     } finally {
-      this.pendingFlushes--;
+      this.#endFlush();
     }
   }
 
@@ -233,7 +253,20 @@ export class NativeMap implements Halves {
       // The message is the other thread's.
       if (result !== 0) throw new Pmem2Error(result, "pmem2_deep_flush");
     } finally {
-      this.pendingFlushes--;
+      this.#endFlush();
+    }
+  }
+
+  #endFlush(): void {
+    if (--this.pendingFlushes > 0) return;
+    this.#idle?.resolve();
+    this.#idle = null;
+  }
+
+  /** Waits until no flush is under way any more, however they end. */
+  async whenIdle(): Promise<void> {
+    while (this.pendingFlushes > 0) {
+      await (this.#idle ??= Promise.withResolvers<void>()).promise;
     }
   }
 

@@ -99,6 +99,10 @@ export interface Protection {
   readonly writable: boolean;
   /** Inaccessible and backed by no file, as reserved memory is. */
   readonly reserved: boolean;
+  /** Whether stores to its first page reach what it's backed by. */
+  readonly shared: boolean;
+  /** Where the range starts in the file that backs its first page, or 0. */
+  readonly sourceOffset: number;
 }
 
 /**
@@ -112,11 +116,19 @@ export function protectionOf(
   const maps = readMaps();
   if (maps === undefined) return undefined;
   let [mapped, readable, writable, reserved] = [false, true, true, true];
+  let [shared, sourceOffset] = [true, 0];
   let position = address;
   const end = address + size;
-  for (const [, from, to, flags, inode] of maps.matchAll(LINE)) {
+  for (const [, from, to, flags, offset, inode] of maps.matchAll(LINE)) {
     if (BigInt(`0x${to}`) <= position) continue;
-    if (BigInt(`0x${from}`) > position) break;
+    const start = BigInt(`0x${from}`);
+    if (start > position) break;
+    if (position === address) {
+      shared = flags![3] === "s";
+      if (inode !== "0") {
+        sourceOffset = Number(BigInt(`0x${offset}`) + address - start);
+      }
+    }
     readable &&= flags![0] === "r";
     writable &&= flags![1] === "w";
     reserved &&= flags === "---p" && inode === "0";
@@ -131,11 +143,13 @@ export function protectionOf(
     readable: mapped && readable,
     writable: mapped && writable,
     reserved: mapped && reserved,
+    shared,
+    sourceOffset,
   };
 }
 
 /** from-to flags offset device inode */
-const LINE = /^(\w+)-(\w+) (\S{4}) \w+ \S+ (\d+)/gm;
+const LINE = /^(\w+)-(\w+) (\S{4}) (\w+) \S+ (\d+)/gm;
 
 function readMaps(): string | undefined {
   const decoder = new TextDecoder();

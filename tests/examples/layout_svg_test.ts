@@ -35,7 +35,16 @@ function map(
   path: string | null,
   granularity = "page",
 ): DrawnMap {
-  return { offset, size, path, granularity };
+  return {
+    offset,
+    size,
+    path,
+    granularity,
+    sourceOffset: 0,
+    sharing: "shared",
+    readable: true,
+    writable: true,
+  };
 }
 
 const KINDS = ["page", "cache-line", "byte"];
@@ -54,6 +63,35 @@ function manyMaps(count: number): DrawnReservation {
   }
   return reservation(offset + PAGE, maps);
 }
+
+Deno.test("layoutSvg() tells what sets a map apart", () => {
+  const plain = map(0, PAGE, "a.db");
+  const svg = layoutSvg(reservation(5 * PAGE, [
+    plain,
+    { ...plain, offset: PAGE, sourceOffset: 65_536 },
+    { ...plain, offset: 2 * PAGE, sharing: "private", writable: false },
+    { ...plain, offset: 3 * PAGE, readable: false },
+    { ...plain, offset: 4 * PAGE, readable: false, writable: false },
+  ]));
+  const names = [...svg.matchAll(/<text class="name"[^>]*>([^<]*)</g)]
+    .map(([, name]) => name);
+  const expected = [
+    "a.db",
+    "a.db, from 0x10000",
+    "a.db, private, read-only",
+    "a.db, write-only",
+    "a.db, no access",
+  ];
+  assertEquals(names, expected);
+  const titles = [...svg.matchAll(/<rect [^>]*><title>([^<]*)</g)]
+    .map(([, title]) => title);
+  assertEquals(
+    titles,
+    expected.map((name, i) =>
+      `0x${(i * PAGE).toString(16)} a.db, 4 KiB, page${name.slice(4)}`
+    ),
+  );
+});
 
 /** Tiny maps in two places that are far apart. */
 function clusters(count: number, first = 0): DrawnReservation {

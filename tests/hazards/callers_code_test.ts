@@ -108,7 +108,7 @@ Deno.test("a method on another this throws, and doesn't reach globalThis.close()
         if (typeof method !== "function" || (prototype.constructor?.name === "Emulation" && key === "path")) continue;
         for (const other of [globalThis, undefined, null, {}, 1, Object.create(prototype), new Proxy(object, {}), prototype]) {
           const call = () => Reflect.apply(method, other, []);
-          if (key.endsWith?.("Async")) await assertRejects(call, TypeError, "Cannot ");
+          if (key.endsWith?.("Async") || key === Symbol.asyncDispose) await assertRejects(call, TypeError, "Cannot ");
           else assertThrows(call, TypeError, "Cannot ");
         }
       }
