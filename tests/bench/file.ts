@@ -4,30 +4,29 @@
  * @module
  */
 
+import { DatabaseSync } from "node:sqlite";
 import { Pmem2Map } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
 import { type Comparison, timed } from "./comparison.ts";
 import { inC } from "./loops.ts";
-import { benchDirectory, fastDirectory, type Peers } from "./peers.ts";
+import { Directory, media } from "./medium.ts";
+import type { Peers } from "./peers.ts";
 
 const MIB = 1024 ** 2;
 const RECORD = 64;
 const record = new Uint8Array(RECORD).fill(0x5a);
 
-export async function* open({ c, bun }: Peers): AsyncGenerator<Comparison> {
-  using emulation = emulatePmem("page", { directory: fastDirectory });
-  await c.run("granularity", "PAGE");
-  for (
-    const [label, size] of [["4 KiB", 4096], ["64 MiB", 64 * MIB]] as const
-  ) {
-    const path = emulation.path(label.replace(" ", "_"));
-    Pmem2Map.open(path, { createNew: true, size }).close();
-    const count = 20;
+export async function* open({ loops, bun }: Peers): AsyncGenerator<Comparison> {
+  for (const medium of media()) {
+    using directory = new Directory(medium);
+    const path = directory.path("4_KiB");
+    Pmem2Map.open(path, { createNew: true, size: 4096 }).close();
+    const count = medium.onDisk ? 1 : 20;
+    const name = new TextEncoder().encode(`${path}\0`);
     yield {
-      name: `open, map, write, close, ${label}`,
+      name: `open, map, write, close, 4 KiB, ${medium.name}`,
       against: "C",
-      goal: { times: size === 4096 ? 1.6 : 1.4 },
-      theirs: c.measure("open", count, path),
+      goal: { times: 1.45 },
+      theirs: inC(count, () => loops.open_store_close(name, BigInt(count))),
       ours: timed(count, (times) => {
         for (let i = 0; i < times; i++) {
           using map = Pmem2Map.open(path);
@@ -35,9 +34,18 @@ export async function* open({ c, bun }: Peers): AsyncGenerator<Comparison> {
         }
       }),
     };
-    if (bun === null) continue;
+  }
+  if (bun === null) return;
+  const medium = media()[0]!;
+  for (
+    const [label, size] of [["4 KiB", 4096], ["64 MiB", 64 * MIB]] as const
+  ) {
+    using directory = new Directory(medium);
+    const path = directory.path("file");
+    Pmem2Map.open(path, { createNew: true, size }).close();
+    const count = 20;
     yield {
-      name: `open, map, store by a view, close, ${label}`,
+      name: `open, map, store by a view, close, ${label}, ${medium.name}`,
       against: "Bun.mmap",
       goal: size === 4096 ? null : { times: 1 },
       theirs: bun.measure("open", count, path),
@@ -52,15 +60,17 @@ export async function* open({ c, bun }: Peers): AsyncGenerator<Comparison> {
 }
 
 export async function* view(_peers: Peers): AsyncGenerator<Comparison> {
-  const size = 256 * MIB;
-  using emulation = emulatePmem("page", { directory: fastDirectory });
-  const path = emulation.path("file");
+  const medium = media()[0]!;
   {
-    using map = Pmem2Map.open(path, { createNew: true, size });
-    map.fill(1, 0, size, { flush: false });
+    const size = 256 * MIB;
+    using directory = new Directory(medium);
+    using map = Pmem2Map.open(directory.path("file"), {
+      createNew: true,
+      size,
+    });
     const heap = new Uint8Array(size);
     yield {
-      name: "fill and sum 256 MiB through bytes",
+      name: `fill and sum 256 MiB through bytes, ${medium.name}`,
       against: "a Uint8Array",
       goal: { times: 1.05 },
       rounds: 7,
@@ -68,14 +78,21 @@ export async function* view(_peers: Peers): AsyncGenerator<Comparison> {
       ours: timed(1, () => fillAndSum(map.bytes)),
     };
   }
+  using directory = new Directory(medium);
+  const path = directory.path("file");
+  {
+    const size = 1024 * MIB;
+    using map = Pmem2Map.open(path, { createNew: true, size });
+    map.fill(1, 0, size, { flush: false });
+  }
   yield {
-    name: "search 256 MiB of a file that is cached",
+    name: `search 1 GiB of a cached file, ${medium.name}`,
     against: "Deno.readFileSync",
-    goal: { times: 1 / 2 },
-    rounds: 7,
+    goal: { times: 0.35 },
+    rounds: 5,
     theirs: timed(1, () => search(Deno.readFileSync(path))),
     ours: timed(1, () => {
-      using map = Pmem2Map.open(path);
+      using map = Pmem2Map.open(path, { sharing: "private" });
       search(map.bytes);
     }),
   };
@@ -93,64 +110,96 @@ function search(bytes: Uint8Array): void {
   if (bytes.indexOf(255) !== -1) throw new Error("Found");
 }
 
+/** What people would take for durable records instead. */
+class Database implements Disposable {
+  readonly #database: DatabaseSync;
+  readonly #insert: ReturnType<DatabaseSync["prepare"]>;
+
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path);
+    // Its best case: a log of its own, and a sync for each transaction.
+    this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+    this.#database.exec("CREATE TABLE records (data BLOB)");
+    this.#insert = this.#database.prepare("INSERT INTO records VALUES (?)");
+  }
+
+  append(batch: number): void {
+    this.#database.exec("BEGIN");
+    for (let i = 0; i < batch; i++) this.#insert.run(record);
+    this.#database.exec("COMMIT");
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}
+
 export async function* append({ loops }: Peers): AsyncGenerator<Comparison> {
   const size = 16 * MIB;
-  for (const granularity of ["page", "byte"] as const) {
-    const medium = granularity === "page" ? "disk" : "tmpfs";
-    const directory = medium === "disk" ? benchDirectory : fastDirectory;
-    using emulation = emulatePmem(granularity, { directory });
-    const name = `append a record of 64 bytes, ${granularity}, ${medium}`;
-    const count = medium === "disk" ? 1 : 5000;
-
-    const path = emulation.path("ours");
-    using map = Pmem2Map.open(path, { createNew: true, size });
+  for (const medium of media()) {
+    using directory = new Directory(medium);
+    const of = (batch: number) =>
+      `append ${batch === 1 ? "a record" : `${batch} records`}, ${medium.name}`;
+    const open = (name: string) =>
+      Pmem2Map.open(directory.path(name), { createNew: true, size });
+    using map = open("ours");
     map.fill(0);
     let end = 0;
-    const ours = timed(count, (times) => {
-      for (let i = 0; i < times; i++) {
-        map.write(record, end);
-        end = (end + RECORD) % size;
+    const append = (batch: number) => {
+      if (end + batch * RECORD > size) end = 0;
+      const start = end;
+      for (let i = 0; i < batch; i++, end += RECORD) {
+        map.write(record, end, batch === 1 ? undefined : NO_FLUSH);
       }
-    });
+      if (batch > 1) map.persist(start, end - start);
+    };
 
-    using theirs = Pmem2Map.open(emulation.path("theirs"), {
-      createNew: true,
-      size,
-    });
+    using theirs = open("theirs");
     theirs.fill(0);
     const { unsafeHandle } = theirs;
     let theirEnd = 0;
+    const rounds = medium.onDisk ? 51 : undefined;
     yield {
-      name,
+      name: of(1),
       against: "C",
-      goal: medium === "disk" ? { times: 1.05 } : { plus: 60 },
-      theirs: inC(count, () => {
+      goal: medium.onDisk ? { times: 1.05 } : null,
+      rounds,
+      theirs: inC(1, () => {
         const start = BigInt(theirEnd);
-        theirEnd = (theirEnd + count * RECORD) % size;
-        return loops.write_data(
-          unsafeHandle,
-          start,
-          record,
-          BigInt(RECORD),
-          BigInt(count),
-        );
+        theirEnd = (theirEnd + RECORD) % size;
+        const length = BigInt(RECORD);
+        return loops.write_data(unsafeHandle, start, record, length, 1n);
       }),
-      ours,
+      ours: timed(1, () => append(1)),
     };
 
-    const open = { write: true, create: true, append: true };
-    using file = Deno.openSync(emulation.path("file"), open);
-    yield {
-      name,
-      against: "FsFile.write, syncData",
-      goal: medium === "disk" ? null : { times: 1 / 5 },
-      theirs: timed(medium === "disk" ? count : 500, (times) => {
-        for (let i = 0; i < times; i++) {
-          file.writeSync(record);
+    const options = { write: true, create: true, append: true };
+    using file = Deno.openSync(directory.path("file"), options);
+    using database = new Database(directory.path("database"));
+    for (const batch of [1, 16, 256]) {
+      const data = new Uint8Array(batch * RECORD).fill(0x5a);
+      const ours = timed(1, () => append(batch));
+      yield {
+        name: of(batch),
+        against: "FsFile.write, syncData",
+        goal: null,
+        rounds,
+        theirs: timed(1, () => {
+          file.writeSync(data);
           file.syncDataSync();
-        }
-      }),
-      ours,
-    };
+        }),
+        ours,
+      };
+      yield {
+        name: of(batch),
+        against: "node:sqlite",
+        goal: medium.onDisk && batch === 256 ? { times: 0.5 } : null,
+        rounds,
+        theirs: timed(1, () => database.append(batch)),
+        ours,
+      };
+    }
   }
 }
+
+const NO_FLUSH = { flush: false };

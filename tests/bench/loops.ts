@@ -7,7 +7,7 @@
 
 const symbols = {
   walk: { parameters: ["u64", "usize", "usize"], result: "f64" },
-  find: { parameters: ["u64", "buffer", "usize"], result: "f64" },
+  find: { parameters: ["u64", "buffer", "usize", "usize"], result: "f64" },
   find_next: {
     parameters: ["u64", "buffer", "usize", "usize"],
     result: "f64",
@@ -18,6 +18,7 @@ const symbols = {
     result: "f64",
   },
   fill: { parameters: ["u64", "usize", "usize"], result: "f64" },
+  open_store_close: { parameters: ["buffer", "usize"], result: "f64" },
   move: { parameters: ["u64", "usize", "usize"], result: "f64" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

@@ -3,13 +3,11 @@
  * line, and answers each with nanoseconds, for all of its operations together.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <libpmem2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Only in 1.x, and then not in every header. */
 struct vdm;
@@ -22,7 +20,6 @@ extern int pmem2_config_set_vdm(struct pmem2_config *config, struct vdm *vdm)
 static struct pmem2_vm_reservation *rsv;
 static struct pmem2_map **maps;
 static size_t nmaps;
-static char data[64];
 
 static void check(int result, const char *call)
 {
@@ -83,45 +80,15 @@ static double reserve(size_t count)
 	return end - start;
 }
 
-static struct pmem2_map *map_file(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	struct pmem2_source *source;
-	check(pmem2_source_from_fd(&source, fd), path);
-	struct pmem2_config *config = new_config();
-	struct pmem2_map *map;
-	check(pmem2_map_new(&map, config, source), "map_new");
-	pmem2_config_delete(&config);
-	pmem2_source_delete(&source);
-	close(fd);
-	return map;
-}
-
-static double open_store_close(size_t times, const char *path)
-{
-	double start = now();
-	for (size_t i = 0; i < times; i++) {
-		struct pmem2_map *map = map_file(path);
-		pmem2_get_memcpy_fn(map)(pmem2_map_get_address(map), data,
-			sizeof(data), 0);
-		check(pmem2_map_delete(&map), "map_delete");
-	}
-	return now() - start;
-}
-
 static double run(char **word)
 {
 	const char *command = word[0];
 	size_t count = word[1] ? strtoul(word[1], NULL, 10) : 0;
 
-	if (strcmp(command, "granularity") == 0)
-		setenv("PMEM2_FORCE_GRANULARITY", word[1], 1);
-	else if (strcmp(command, "release") == 0)
+	if (strcmp(command, "release") == 0)
 		release();
 	else if (strcmp(command, "reserve") == 0)
 		return reserve(count);
-	else if (strcmp(command, "open") == 0)
-		return open_store_close(count, word[2]);
 	else
 		exit(3);
 	return 0;
@@ -130,7 +97,6 @@ static double run(char **word)
 int main(void)
 {
 	char line[PAGE];
-	memset(data, 0x5a, sizeof(data));
 	while (fgets(line, sizeof(line), stdin)) {
 		char *word[MAX_WORDS] = {NULL};
 		char *rest = line;

@@ -19,7 +19,7 @@ export async function* startup(_peers: Peers): AsyncGenerator<Comparison> {
   yield {
     name: "a process that imports the module and maps a file",
     against: "deno run of an empty file",
-    goal: { plus: 15e6 },
+    goal: { plus: 14e6 },
     rounds: 21,
     theirs: timed(1, () => denoRun(empty)),
     ours: timed(1, () => denoRun(firstMap, small)),

@@ -2,14 +2,17 @@
  * Measures the module beside what else does the same, on this machine: a C
  * program over libpmem2, Deno's own means, Bun.
  *
- *     deno task bench [--only NAME] [--json]
+ *     deno task bench [--only NAME] [--json] [--svg FILE]
  *
- * `NAME` is a group or a part of a line's name.
+ * `NAME` is a group or a part of a line's name; FILE gets a picture of how the
+ * cost grows with the number of maps.
  *
  * @module
  */
 
 import { type Comparison, measure, type Result } from "./comparison.ts";
+import { around } from "./around.ts";
+import { drawGrowth } from "./chart.ts";
 import { append, open, view } from "./file.ts";
 import { type Peers, startPeers } from "./peers.ts";
 import { heap, startup } from "./process.ts";
@@ -27,6 +30,7 @@ const groups: Record<string, (peers: Peers) => AsyncGenerator<Comparison>> = {
   append,
   startup,
   heap,
+  around,
 };
 
 const json = Deno.args.includes("--json");
@@ -50,3 +54,7 @@ if (!json) console.log(heading());
   }
 }
 console.log(json ? JSON.stringify(results, null, 2) : growth(results));
+const svg = Deno.args.indexOf("--svg");
+if (svg !== -1) {
+  Deno.writeTextFileSync(Deno.args[svg + 1]!, drawGrowth(results));
+}

@@ -8,6 +8,7 @@ import { type Granularity, Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { type Comparison, timed } from "./comparison.ts";
 import { inC } from "./loops.ts";
+import { Directory, media } from "./medium.ts";
 import { fastDirectory, type Peers } from "./peers.ts";
 
 const KIB = 1024;
@@ -46,41 +47,72 @@ const counts: Record<number, number> = {
   [MIB]: 20,
 };
 
-export async function* persist({ loops }: Peers): AsyncGenerator<Comparison> {
+export async function* persist(peers: Peers): AsyncGenerator<Comparison> {
   for (const granularity of granularities) {
     using file = mapFile(granularity, 64 * KIB);
-    const { map } = file;
-    const { unsafeHandle } = map;
-    const ours = timed(50_000, (times) => {
+    yield* persistOf(peers, file.map, `${granularity}, tmpfs`, 50_000);
+  }
+  const disk = media().find(({ onDisk }) => onDisk)!;
+  using directory = new Directory(disk);
+  using map = Pmem2Map.open(directory.path("file"), {
+    createNew: true,
+    size: 64 * KIB,
+  });
+  map.fill(1);
+  yield* persistOf(peers, map, `page, ${disk.name}`, 1);
+}
+
+async function* persistOf(
+  { loops }: Peers,
+  map: Pmem2Map,
+  medium: string,
+  count: number,
+): AsyncGenerator<Comparison> {
+  const { unsafeHandle, granularity } = map;
+  const onDisk = count === 1;
+  let offset = 0;
+  const ours = timed(count, (times) => {
+    for (let i = 0; i < times; i++) {
+      // What is clean costs no disk anything.
+      if (onDisk) map.fill(i & 0xff, offset, 1, NO_FLUSH);
+      map.persist(offset, 64);
+      offset = (offset + 64) % (64 * KIB);
+    }
+  });
+  yield {
+    name: `persist 64 bytes, ${medium}`,
+    against: "C",
+    goal: onDisk
+      ? null
+      : granularity === "page"
+      ? { times: 0.9 }
+      : { plus: 10 },
+    rounds: onDisk ? 51 : undefined,
+    theirs: inC(count, () => {
+      if (onDisk) map.fill(1, 0, 1, NO_FLUSH);
+      return loops.persist(unsafeHandle, 64n, BigInt(count));
+    }),
+    ours,
+  };
+  if (onDisk) return;
+  using library = openPersistFn(unsafeHandle);
+  const base = map.address;
+  yield {
+    name: `persist 64 bytes, ${medium}`,
+    against: "Deno.UnsafeFnPointer",
+    goal: granularity === "byte" ? { times: 1 / 50 } : null,
+    theirs: timed(500, (times) => {
       for (let i = 0, offset = 0; i < times; i++) {
-        map.persist(offset, 64);
+        const address = base + BigInt(offset);
+        library.persist(Deno.UnsafePointer.create(address), 64n);
         offset = (offset + 64) % (64 * KIB);
       }
-    });
-    yield {
-      name: `persist 64 bytes, ${granularity}`,
-      against: "C",
-      goal: { plus: 10 },
-      theirs: inC(50_000, () => loops.persist(unsafeHandle, 64n, 50_000n)),
-      ours,
-    };
-    using library = openPersistFn(unsafeHandle);
-    const base = map.address;
-    yield {
-      name: `persist 64 bytes, ${granularity}`,
-      against: "Deno.UnsafeFnPointer",
-      goal: granularity === "byte" ? { times: 1 / 50 } : null,
-      theirs: timed(500, (times) => {
-        for (let i = 0, offset = 0; i < times; i++) {
-          const address = base + BigInt(offset);
-          library.persist(Deno.UnsafePointer.create(address), 64n);
-          offset = (offset + 64) % (64 * KIB);
-        }
-      }),
-      ours,
-    };
-  }
+    }),
+    ours,
+  };
 }
+
+const NO_FLUSH = { flush: false };
 
 /** What one would write without this module. */
 function openPersistFn(handle: bigint) {
@@ -138,7 +170,7 @@ export async function* write({ loops }: Peers): AsyncGenerator<Comparison> {
       let round = 0;
       const next = () => sources[(round++ >> 1) % sources.length]!;
       yield {
-        name: `write ${label}, ${granularity}`,
+        name: `write ${label}, ${granularity}, tmpfs`,
         against: "C",
         goal: writeGoal(granularity, length),
         theirs: inC(
@@ -155,7 +187,7 @@ export async function* write({ loops }: Peers): AsyncGenerator<Comparison> {
       };
       if (length < MIB) continue;
       yield {
-        name: `fill ${label}, ${granularity}`,
+        name: `fill ${label}, ${granularity}, tmpfs`,
         against: "C",
         goal: { times: 1.1 },
         theirs: inC(count, () => loops.fill(unsafeHandle, bytes, times)),
@@ -164,7 +196,7 @@ export async function* write({ loops }: Peers): AsyncGenerator<Comparison> {
         }),
       };
       yield {
-        name: `move ${label}, ${granularity}`,
+        name: `move ${label}, ${granularity}, tmpfs`,
         against: "C",
         goal: { times: 1.1 },
         theirs: inC(count, () => loops.move(unsafeHandle, bytes, times)),

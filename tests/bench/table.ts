@@ -29,35 +29,65 @@ export function line(
   );
 }
 
-/** How the cost of a step and of a search grows with the number of maps. */
+/** How something's cost grows with the number of maps. */
+export interface Growth {
+  readonly label: string;
+  readonly points: readonly {
+    readonly maps: number;
+    readonly theirs: number;
+    readonly ours: number;
+  }[];
+}
+
+const growing = [
+  ["a step of a walk", /^walk ([\d,]+) windows/],
+  ["find", /^find among ([\d,]+) windows/],
+  ["persist 64 bytes, page", /^persist with ([\d,]+) maps/],
+  ["open and close", /^open and close with ([\d,]+) maps/],
+] as const;
+
+/** The costs that grow, as far as they were measured at two places or more. */
+export function growths(results: readonly Result[]): Growth[] {
+  return growing.map(([label, pattern]) => ({
+    label,
+    points: results.flatMap(({ name, theirs, ours }) => {
+      const count = pattern.exec(name)?.[1];
+      return count === undefined || theirs === null
+        ? []
+        : [{ maps: Number(count.replace(/,/g, "")), theirs, ours }];
+    }),
+  })).filter(({ points }) => points.length > 1);
+}
+
+/** The same, for people. */
 export function growth(results: readonly Result[]): string {
-  const columns = results.filter(({ name }) => name.startsWith("walk "));
-  if (columns.length < 2) return "";
-  const search = (walk: Result) =>
-    results.find(({ name }) =>
-      name === walk.name.replace("walk ", "find among ").replace(
-        ", a step",
-        "",
-      )
-    );
-  const cells = (label: string, value: (walk: Result) => number | undefined) =>
+  const all = growths(results);
+  if (all.length === 0) return "";
+  const counts = [
+    ...new Set(all.flatMap(({ points }) => points.map(({ maps }) => maps))),
+  ]
+    .sort((a, b) => a - b);
+  const cells = (label: string, value: (maps: number) => number | undefined) =>
     [
-      label.padEnd(24),
-      ...columns.map((walk) => {
-        const time = value(walk);
-        return (time === undefined ? "" : duration(time)).padStart(12);
+      label.padEnd(30),
+      ...counts.map((maps) => {
+        const time = value(maps);
+        return (time === undefined ? "" : duration(time)).padStart(11);
       }),
-    ].join("");
-  const counts = columns.map(({ name }) => /[\d,]+/.exec(name)![0]);
+    ].join("").trimEnd();
   return [
     "",
     "How the cost grows with the number of maps:",
     "",
-    ["".padEnd(24), ...counts.map((count) => count.padStart(12))].join(""),
-    cells("a step of a walk, C", (walk) => walk.theirs!),
-    cells("a step of a walk, ours", (walk) => walk.ours),
-    cells("find, C", (walk) => search(walk)?.theirs ?? undefined),
-    cells("find, ours", (walk) => search(walk)?.ours),
+    "".padEnd(30) +
+    counts.map((count) => count.toLocaleString("en").padStart(11)).join(""),
+    ...all.flatMap(({ label, points }) => {
+      const at = (maps: number) => points.find((point) => point.maps === maps);
+      return [
+        cells(`${label}, C`, (maps) => at(maps)?.theirs),
+        cells(`${label}, ours`, (maps) => at(maps)?.ours),
+      ];
+    }),
   ].join("\n");
 }
 
@@ -69,7 +99,7 @@ function row(...[what, against, ...rest]: string[]): string {
   ].join(" ").trimEnd();
 }
 
-function duration(nanoseconds: number): string {
+export function duration(nanoseconds: number): string {
   for (const [size, unit] of [[1e9, "s"], [1e6, "ms"], [1e3, "µs"]] as const) {
     if (nanoseconds < size) continue;
     return `${(nanoseconds / size).toFixed(1)} ${unit}`;
