@@ -88,8 +88,13 @@ export function mapOnce(source: NativeSource, map: () => Pmem2Map): Pmem2Map {
  *
  * What no binding can make safe: a file that is truncated while it's mapped, and
  * a sparse file on a disk that is full. To touch what isn't there then ends the
- * process with SIGBUS. At page granularity, libpmem2 ends the process with
- * SIGABRT if the disk fails while something is persisted.
+ * process with SIGBUS.
+ *
+ * A disk that fails is an error: at page granularity, whatever makes stores
+ * durable throws a `Pmem2Error` then, with `call` "msync". What was stored since
+ * that last succeeded may be lost, even though it can still be read. The kernel
+ * reports this once, and would not notice the loss later. So the error stays, for
+ * all maps of the source: close them, open the source again, and store again.
  *
  * Nor what libpmem2 does to the whole process for a moment while it maps a file.
  * It changes the working directory: while one worker maps, the others had better
@@ -536,6 +541,8 @@ export class Pmem2Map implements Pmem2Memory {
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or not writable.
    * @throws {RangeError} If it's past the end of the map.
+   * @throws {Pmem2Error} As {@linkcode Pmem2Map.persist} does: the bytes are stored
+   * then, but not durable.
    *
    * @example Two records, and one wait for both
    * ```ts
@@ -574,6 +581,8 @@ export class Pmem2Map implements Pmem2Memory {
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or not both readable and writable.
    * @throws {RangeError} If one of the ranges is past the end of the map.
+   * @throws {Pmem2Error} As {@linkcode Pmem2Map.persist} does: the bytes are stored
+   * then, but not durable.
    *
    * @example
    * ```ts
@@ -618,6 +627,8 @@ export class Pmem2Map implements Pmem2Memory {
    * or not writable.
    * @throws {RangeError} If `value` is not a byte, or the range is past the end
    * of the map.
+   * @throws {Pmem2Error} As {@linkcode Pmem2Map.persist} does: the bytes are stored
+   * then, but not durable.
    *
    * @example
    * ```ts
@@ -655,6 +666,8 @@ export class Pmem2Map implements Pmem2Memory {
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
    * @throws {RangeError} If the range is past the end of the map.
+   * @throws {Pmem2Error} At page granularity, with `call` "msync", if the disk
+   * fails: EIO, ENOSPC.
    *
    * @example
    * ```ts
@@ -687,7 +700,7 @@ export class Pmem2Map implements Pmem2Memory {
 
   /**
    * Starts to make stores durable; they are after {@linkcode Pmem2Map.drain}. At
-   * page granularity they are at once. C's `pmem2_get_flush_fn`.
+   * page granularity they are when it returns. C's `pmem2_get_flush_fn`.
    *
    * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
    * given.
@@ -695,6 +708,8 @@ export class Pmem2Map implements Pmem2Memory {
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
    * @throws {RangeError} If the range is past the end of the map.
+   * @throws {Pmem2Error} At page granularity, with `call` "msync", if the disk
+   * fails: EIO, ENOSPC.
    *
    * @example Two ranges, and one wait for both
    * ```ts
@@ -791,7 +806,9 @@ export class Pmem2Map implements Pmem2Memory {
   /**
    * {@linkcode Pmem2Map.persist} on another thread: the event loop runs on. The
    * map can't be closed until it's done. What becomes durable is what the memory
-   * holds when this is called.
+   * holds when this is called. While it's pending, what a {@linkcode Pmem2Map.persist}
+   * of the same source at page granularity has made durable is sure when both are
+   * done: of a disk that fails the kernel tells only one of them.
    *
    * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
    * given.
@@ -800,6 +817,7 @@ export class Pmem2Map implements Pmem2Memory {
    * @throws {TypeError} Rejects if an argument has the wrong type, or the map is
    * closed or neither readable nor writable.
    * @throws {RangeError} Rejects if the range is past the end of the map.
+   * @throws {Pmem2Error} Rejects as {@linkcode Pmem2Map.persist} throws.
    *
    * @example
    * ```ts

@@ -43,6 +43,7 @@ import "./native/persistence.ts";
 import "./native/source.ts";
 import "./native/vm_reservation.ts";
 import "./native/walk.ts";
+import "./native/writeback.ts";
 import "./process/address_space.ts";
 import "./process/lock.ts";
 import "./process/mapping_limit.ts";

@@ -39,11 +39,19 @@ export class Pmem2Error extends Error {
    * @param errno The negative number that the function returned.
    * @param call The name of the function.
    * @param message What more there is to say, such as libpmem2's own message.
+   * @param path The path of the file that the function was to work on, if any.
    */
-  constructor(errno: number, call: string, message?: string) {
+  constructor(
+    errno: number,
+    call: string,
+    message?: string,
+    path?: string | null,
+  ) {
     const code = codeOf(errno);
     super(
-      `${call} failed with ${code} (${errno})${message ? `: ${message}` : ""}`,
+      `${call} failed with ${code} (${errno})${path ? ` for ${path}` : ""}${
+        message ? `: ${message}` : ""
+      }`,
     );
     this.name = "Pmem2Error";
     this.code = code;
@@ -85,14 +93,22 @@ function takeMessage(): string {
 }
 
 /** What a failure of libpmem2 on this thread throws. */
-export function failure(result: number, call: string): Pmem2Error {
-  return new Pmem2Error(result, call, takeMessage());
+export function failure(
+  result: number,
+  call: string,
+  path: string | null = null,
+): Pmem2Error {
+  return new Pmem2Error(result, call, takeMessage(), path);
 }
 
 /**
  * The gate: throws unless libpmem2 returned 0. {@linkcode clearMessage} goes
  * before the call.
  */
-export function check(result: number, call: string): void {
-  if (result !== 0) throw failure(result, call);
+export function check(
+  result: number,
+  call: string,
+  path: string | null = null,
+): void {
+  if (result !== 0) throw failure(result, call, path);
 }

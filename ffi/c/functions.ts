@@ -27,6 +27,7 @@ export const callFunctions = lazily(libc.callSymbols);
 export const callAsyncFunctions = lazily(libc.callAsyncSymbols);
 export const copyFunctions = lazily(libc.copySymbols);
 export const msyncFunctions = lazily(libc.msyncSymbols);
+export const msyncAsyncFunctions = lazily(libc.msyncAsyncSymbols);
 export const addressSpaceFunctions = lazily(libc.addressSpaceSymbols);
 export const directoryFunctions = lazily(libc.directorySymbols);
 export const allocationFunctions = lazily(libc.allocationSymbols);

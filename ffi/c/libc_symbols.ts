@@ -87,6 +87,10 @@ export const copySymbols = {
 export const msyncSymbols = {
   // int msync(void *addr, size_t length, int flags);
   msync: { parameters: [address, size, int], result: int },
+} as const satisfies SymbolTable;
+
+/** The same on another thread. */
+export const msyncAsyncSymbols = {
   msync_async: {
     name: "msync",
     parameters: [address, size, int],

@@ -5,20 +5,12 @@
  */
 
 import { cell, received } from "../c/cell.ts";
-import { check, clearMessage, lastErrno, Pmem2Error } from "../c/error.ts";
-import type { Call4 } from "../c/function_pointer.ts";
-import {
-  existingMapFunctions,
-  msyncFunctions,
-  threadKeyFunctions,
-} from "../c/functions.ts";
+import { check, clearMessage } from "../c/error.ts";
+import { existingMapFunctions, threadKeyFunctions } from "../c/functions.ts";
 import { libraryInfo } from "../c/library.ts";
-import type { MapPointer } from "../c/pointer.ts";
-import { PAGE } from "../input/granularity.ts";
-import { alignDown, pageSize, protectionOf } from "../process/address_space.ts";
+import { protectionOf } from "../process/address_space.ts";
 import { requireStack } from "../process/stack.ts";
-import { type MapTraits, NativeMap } from "./map.ts";
-import { Persistence } from "./persistence.ts";
+import { NativeMap } from "./map.ts";
 import type { NativeSource } from "./source.ts";
 import { liveReservations } from "./vm_reservation.ts";
 
@@ -57,15 +49,18 @@ export function mapExisting(
       granularity,
     ),
     "pmem2_map_from_existing",
+    source.path,
   );
-  const { path } = source;
-  return new ExistingMap(received(), {
+  const { path, writeback } = source;
+  const traits = {
     readable,
     writable,
     shared,
     path,
     sourceOffset,
-  });
+    writeback,
+  };
+  return new NativeMap(received(), traits, null, false);
 }
 
 /** Where there is no /proc, the caller is believed. */
@@ -98,57 +93,4 @@ function checkKeys(action: string): void {
       `Cannot ${action} as libpmem2 1.x takes a pthread key for each map of existing memory and 1.12 never gives it back: too few of the process's are left`,
     );
   }
-}
-
-class ExistingMap extends NativeMap {
-  constructor(pointer: MapPointer, traits: MapTraits) {
-    super(pointer, traits, null, false);
-  }
-
-  protected override makePersistence(): Persistence {
-    return this.granularity === PAGE
-      ? new Msync(this.pointer, PAGE)
-      : super.makePersistence();
-  }
-}
-
-const MS_SYNC = 4;
-
-/**
- * At page granularity libpmem2's own functions never return, if the range
- * starts at the first page of a map of existing memory.
- */
-class Msync extends Persistence {
-  override persist(address: bigint, size: bigint): void {
-    const { from, length } = wholePages(address, size);
-    if (msyncFunctions().msync(from, length, MS_SYNC) !== 0) {
-      throw new Pmem2Error(-lastErrno(), "msync");
-    }
-  }
-
-  override async persistAsync(address: bigint, size: bigint): Promise<void> {
-    const { from, length } = wholePages(address, size);
-    // errno is the other thread's; it would fail here the same way.
-    if (await msyncFunctions().msync_async(from, length, MS_SYNC) !== 0) {
-      this.persist(address, size);
-    }
-  }
-
-  override flush(address: bigint, size: bigint): void {
-    this.persist(address, size);
-  }
-
-  override drain(): void {}
-
-  protected override call4(): Call4 | null {
-    return null;
-  }
-}
-
-function wholePages(
-  address: bigint,
-  size: bigint,
-): { from: bigint; length: bigint } {
-  const from = alignDown(address, BigInt(pageSize()));
-  return { from, length: size + (address - from) };
 }

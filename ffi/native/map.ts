@@ -25,6 +25,7 @@ import {
   persistenceOf,
 } from "./persistence.ts";
 import type { NativeSource } from "./source.ts";
+import { Writeback } from "./writeback.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { add, toBigInt } = pointer;
@@ -50,6 +51,8 @@ export interface MapTraits {
   readonly path: string | null;
   /** First byte of the source that is mapped. */
   readonly sourceOffset: number;
+  /** What became of the stores to all maps of the source. */
+  readonly writeback: Writeback;
 }
 
 /** The traits of a map of a source. */
@@ -63,6 +66,7 @@ export function traitsOf(
     shared: settings.shared,
     path: source.path,
     sourceOffset: settings.offset,
+    writeback: source.writeback,
   };
 }
 
@@ -77,7 +81,8 @@ export function foreignTraits(pointer: MapPointer): MapTraits {
     shared = true,
     sourceOffset = 0,
   } = protectionOf(address, size) ?? {};
-  return { readable, writable, shared, path: null, sourceOffset };
+  const writeback = new Writeback(null);
+  return { readable, writable, shared, path: null, sourceOffset, writeback };
 }
 
 /** The map was made here and is there. */
@@ -157,15 +162,15 @@ export class NativeMap implements Halves, Whole {
 
   get persistence(): Persistence {
     return this.#persistence === null
-      ? this.#persistence = this.makePersistence()
+      ? this.#persistence = this.#makePersistence()
       : this.#persistence;
   }
 
-  /** Overridden where libpmem2's own functions can't be used. */
-  protected makePersistence(): Persistence {
+  #makePersistence(): Persistence {
+    const { writeback } = this.traits;
     return this.#emulated === null
-      ? persistenceOf(this.pointer, this.granularity)
-      : emulatedPersistence(this.pointer, this.#emulated);
+      ? persistenceOf(this.pointer, this.granularity, writeback)
+      : emulatedPersistence(this.pointer, this.#emulated, writeback);
   }
 
   /** Offset in the reservation, 0 outside one. */
@@ -226,11 +231,13 @@ export class NativeMap implements Halves, Whole {
     }
     const { pmem2_deep_flush } = deepFlushFunctions();
     const address = add(this.address, offset);
+    const { writeback, path } = this.traits;
+    writeback.check();
     clearMessage();
-    check(
-      pmem2_deep_flush(this.pointer, address, toBigInt(length)),
-      "pmem2_deep_flush",
-    );
+    const call = "pmem2_deep_flush";
+    const result = pmem2_deep_flush(this.pointer, address, toBigInt(length));
+    if (isErrno(result)) writeback.fail(result, call);
+    check(result, call, path);
   }
 
   /** The same off the main thread. */
@@ -245,13 +252,17 @@ export class NativeMap implements Halves, Whole {
       if (emulated !== null) {
         return await emulated.deepFlushAsync(address, toBigInt(length));
       }
+      const { writeback, path } = this.traits;
+      writeback.check();
+      const call = "pmem2_deep_flush";
       const result = await pmem2_deep_flush_async(
         this.pointer,
         address,
         toBigInt(length),
       );
+      if (isErrno(result)) writeback.fail(result, call);
       // The message is the other thread's.
-      if (result !== 0) throw new Pmem2Error(result, "pmem2_deep_flush");
+      if (result !== 0) throw new Pmem2Error(result, call, "", path);
     } finally {
       this.#endFlush();
     }
@@ -315,6 +326,11 @@ export class NativeMap implements Halves, Whole {
     this.owner?.forget(this);
     this.#emulated?.closed();
   }
+}
+
+/** Whether it's the system that has refused: libpmem2 calls msync, for one. */
+function isErrno(result: number): boolean {
+  return result < 0 && result > -100_000;
 }
 
 /** A map's memory as JavaScript sees it. */

@@ -1,6 +1,6 @@
 /**
  * Makes stores durable, and copies so that they are: what a map's function
- * pointers do, one object for all maps of a granularity.
+ * pointers do.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import type { FunctionPointer, MapPointer } from "../c/pointer.ts";
 import * as granularity from "../input/granularity.ts";
 import * as storeOptions from "../input/store_options.ts";
 import type { EmulatedMap, EmulatedPersistence } from "./emulation.ts";
+import { openMsync, type Writeback } from "./writeback.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { add, toBigInt } = pointer;
@@ -22,7 +23,7 @@ const { copyIn, copyWithin, pin, unpin } = copy;
 const { mapFunctions, memoryFunctions, persistenceFunctions } = functions;
 const { loaderFunctions } = library;
 const { call2, call2Async, libffiCall, openCall2 } = functionPointer;
-const { CACHE_LINE } = granularity;
+const { CACHE_LINE, PAGE } = granularity;
 
 const { NODRAIN, NOFLUSH, NONTEMPORAL, TEMPORAL, WB, WC } = storeOptions;
 const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
@@ -30,11 +31,13 @@ const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
 /** From how many bytes on libpmem2 takes non-temporal stores. */
 const NONTEMPORAL_FROM = 256;
 
+const NONE = 0n as FunctionPointer;
+
 /**
- * The operations of all maps of one granularity; or of one map whose medium is
- * emulated.
+ * The operations of all maps of one granularity; at page granularity of one map,
+ * as of one whose medium is emulated.
  *
- * PERF: a subclass for that would slow down all others: each call in a process
+ * PERF: a subclass for either would slow down all others: each call in a process
  * that has both would have to look which it is, and that takes 10 to 20 ns.
  */
 export class Persistence {
@@ -43,42 +46,60 @@ export class Persistence {
   readonly #drainFn: FunctionPointer;
   readonly #granularity: number;
   readonly #emulated: EmulatedPersistence | null;
+  /** At page granularity, instead of libpmem2's functions. */
+  readonly #writeback: Writeback | null;
   #memory: MemoryFunctions | undefined;
 
   constructor(
     map: MapPointer,
     granularity: number,
+    writeback: Writeback | null,
     emulated: EmulatedPersistence | null = null,
   ) {
-    openCall2();
-    this.persistFn = persistenceFunctions().pmem2_get_persist_fn(map);
-    this.#flushFn = persistenceFunctions().pmem2_get_flush_fn(map);
-    this.#drainFn = persistenceFunctions().pmem2_get_drain_fn(map);
+    if (writeback === null) {
+      openCall2();
+      const c = persistenceFunctions();
+      this.persistFn = c.pmem2_get_persist_fn(map);
+      this.#flushFn = c.pmem2_get_flush_fn(map);
+      this.#drainFn = c.pmem2_get_drain_fn(map);
+    } else {
+      openMsync();
+      this.persistFn = this.#flushFn = this.#drainFn = NONE;
+    }
     this.#granularity = granularity;
+    this.#writeback = writeback;
     this.#emulated = emulated;
   }
 
   persist(address: bigint, size: bigint): void {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.persist(address, size);
+    const writeback = this.#writeback;
+    if (writeback !== null) return writeback.sync(address, size);
     call2(this.persistFn, address, size);
   }
 
   persistAsync(address: bigint, size: bigint): Promise<void> {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.persistAsync(address, size);
+    const writeback = this.#writeback;
+    if (writeback !== null) return writeback.syncAsync(address, size);
     return call2Async(this.persistFn, address, size);
   }
 
   flush(address: bigint, size: bigint): void {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.flush(address, size);
+    const writeback = this.#writeback;
+    if (writeback !== null) return writeback.sync(address, size);
     call2(this.#flushFn, address, size);
   }
 
   drain(): void {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.drain();
+    const writeback = this.#writeback;
+    if (writeback !== null) return writeback.check();
     call2(this.#drainFn, 0n, 0n);
   }
 
@@ -96,7 +117,7 @@ export class Persistence {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.write(address, data, length, flags);
     const size = toBigInt(length);
-    const call4 = this.call4(length, flags);
+    const call4 = this.#call4(length, flags);
     if (call4 === null) {
       copyIn(address, data, length);
       this.#finish(address, size, flags);
@@ -123,7 +144,7 @@ export class Persistence {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.move(to, from, length, flags);
     const size = toBigInt(length);
-    const call4 = this.call4(length, flags);
+    const call4 = this.#call4(length, flags);
     if (call4 === null) {
       copyWithin(to, from, length);
       this.#finish(to, size, flags);
@@ -144,7 +165,7 @@ export class Persistence {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.fill(address, value, length, flags);
     const size = toBigInt(length);
-    const call4 = this.call4(length, flags);
+    const call4 = this.#call4(length, flags);
     if (call4 === null) {
       // An i32 is not −0, which is a byte all the same.
       loaderFunctions().memset(address, value | 0, size);
@@ -157,11 +178,12 @@ export class Persistence {
 
   /**
    * How to call libpmem2's own function, or null where libc's and a persist do
-   * the same and as fast: at byte and at page granularity, and for the short
-   * stores that libpmem2 doesn't lead around the caches, unless the caller has
-   * asked for a kind of store.
+   * the same and as fast: at byte granularity, and for the short stores that
+   * libpmem2 doesn't lead around the caches, unless the caller has asked for a
+   * kind of store. Never at page granularity, where libpmem2 calls msync itself.
    */
-  protected call4(length: number, flags: number): Call4 | null {
+  #call4(length: number, flags: number): Call4 | null {
+    if (this.#writeback !== null) return null;
     return (flags & HINTS) !== 0 ||
         (this.#granularity === CACHE_LINE && length >= NONTEMPORAL_FROM)
       ? libffiCall()
@@ -201,22 +223,26 @@ const shared: (Persistence | undefined)[] = [];
 export function persistenceOf(
   map: MapPointer,
   granularity: number,
+  writeback: Writeback,
 ): Persistence {
+  if (granularity === PAGE) return new Persistence(map, PAGE, writeback);
   const known = shared[granularity];
   return known?.persistFn === persistenceFunctions().pmem2_get_persist_fn(map)
     ? known
-    : shared[granularity] = new Persistence(map, granularity);
+    : shared[granularity] = new Persistence(map, granularity, null);
 }
 
 /** The operations of a map whose medium is emulated. */
 export function emulatedPersistence(
   map: MapPointer,
   { granularity, persistence }: EmulatedMap,
+  writeback: Writeback,
 ): Persistence {
   if (persistence !== null) {
-    return new Persistence(map, granularity, persistence);
+    return new Persistence(map, granularity, null, persistence);
   }
   // On another medium, which has its own.
   const c = mapFunctions();
-  return persistenceOf(map, c.pmem2_map_get_store_granularity(map));
+  const its = c.pmem2_map_get_store_granularity(map);
+  return persistenceOf(map, its, writeback);
 }

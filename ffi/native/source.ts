@@ -22,6 +22,7 @@ import { subarray } from "../input/views.ts";
 import { stdinLock } from "../process/lock.ts";
 import { closePending, openFile, pending } from "../process/open_file.ts";
 import { requireStack } from "../process/stack.ts";
+import { Writeback } from "./writeback.ts";
 
 /** Where C writes an int. */
 const int = new Int32Array(new ArrayBuffer(128));
@@ -45,6 +46,8 @@ export class NativeSource {
   readonly anonymous: boolean;
   /** The descriptor to close with the source, if it's the source's own. */
   readonly ownFd: number | null;
+  /** What became of the stores to its maps. */
+  readonly writeback: Writeback;
   closed = false;
   /** Takes the file away again, if it was made when the source was opened. */
   discard: (() => void) | null = null;
@@ -59,6 +62,7 @@ export class NativeSource {
     this.path = path;
     this.anonymous = anonymous;
     this.ownFd = ownFd;
+    this.writeback = new Writeback(path);
   }
 
   /** Whoever calls it has seen to it that there is room on the stack. */

@@ -25,9 +25,9 @@ const sentences: [hazard: string, name: string[], sentence: string][] = [
     "to use it on another thread would end the process or corrupt memory",
   ],
   [
-    "H11",
+    "H28",
     ["Pmem2Map"],
-    "At page granularity, libpmem2 ends the process with SIGABRT if the disk fails while something is persisted.",
+    "So the error stays, for all maps of the source: close them, open the source again, and store again.",
   ],
   [
     "H12",

@@ -4,13 +4,15 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum kind { PERSIST, FLUSH, DRAIN, MEMCPY, MEMMOVE, MEMSET };
+enum kind { PERSIST, FLUSH, DRAIN, MEMCPY, MEMMOVE, MEMSET, MSYNC };
 
 struct call {
 	uint64_t kind, address, length, flags;
@@ -66,6 +68,32 @@ static void wait_while_held(void)
 	for (int i = 0; hold && i < 10000; i++)
 		usleep(1000);
 	held--;
+}
+
+/* What the next calls of msync fail with; 0: they don't. */
+static int planned[64];
+static atomic_uint plans, done;
+
+void recorder_fail(const int *errors, uint64_t n)
+{
+	memcpy(planned, errors, n * sizeof(*errors));
+	done = 0;
+	plans = n;
+}
+
+/* libc's, which dlsym would find through libpmem2's handle. */
+int msync(void *address, size_t length, int flags)
+{
+	record(MSYNC, address, length, flags);
+	unsigned i = atomic_fetch_add(&done, 1);
+	int error = i < plans ? planned[i] : 0;
+	if (getpid() != gettid())
+		wait_while_held();
+	if (error != 0) {
+		errno = error;
+		return -1;
+	}
+	return syscall(SYS_msync, address, length, flags);
 }
 
 /* One set of functions for each granularity, since maps of all live at once. */

@@ -1,6 +1,7 @@
 /**
- * Keeps a record of what the module calls through libpmem2's function pointers:
- * at byte and cache-line granularity nothing else shows what was flushed.
+ * Keeps a record of what the module calls through libpmem2's function pointers,
+ * and of msync: at byte and cache-line granularity nothing else shows what was
+ * flushed. And has msync fail as it's told.
  *
  * @module
  */
@@ -15,7 +16,8 @@ export interface RecordedCall {
     | "drain"
     | "memcpy"
     | "memmove"
-    | "memset";
+    | "memset"
+    | "msync";
   readonly address: bigint;
   readonly length: number;
   readonly flags: number;
@@ -28,6 +30,7 @@ const names: RecordedCall["name"][] = [
   "memcpy",
   "memmove",
   "memset",
+  "msync",
 ];
 
 /** Why there can't be a recorder here, or null. */
@@ -72,6 +75,7 @@ export class Recorder {
   readonly #library = Deno.dlopen(Deno.env.get("PMEM2_LIBRARY")!, {
     recorder_take: { parameters: ["buffer", "u64"], result: "u64" },
     recorder_hold: { parameters: ["i32"], result: "void" },
+    recorder_fail: { parameters: ["buffer", "u64"], result: "void" },
     recorder_held: { parameters: [], result: "i32" },
   });
   readonly #words = new BigUint64Array(4 * 1024);
@@ -92,12 +96,18 @@ export class Recorder {
     });
   }
 
-  /** Whether persist waits before it does anything. */
+  /** What the next calls of msync fail with, each in turn; 0 is none. */
+  fail(...errors: number[]): void {
+    const { recorder_fail } = this.#library.symbols;
+    recorder_fail(Int32Array.from(errors), BigInt(errors.length));
+  }
+
+  /** Whether persist, and msync on other threads, wait before they do anything. */
   set hold(on: boolean) {
     this.#library.symbols.recorder_hold(on ? 1 : 0);
   }
 
-  /** How many calls of persist are waiting. */
+  /** How many calls are waiting. */
   get held(): number {
     return this.#library.symbols.recorder_held();
   }
