@@ -241,8 +241,13 @@ export class NativeMap implements Halves, Whole {
   }
 
   /** The same off the main thread. */
-  async deepFlushAsync(offset: number, length: number): Promise<void> {
-    if (this.granularity === PAGE) return this.persistAsync(offset, length);
+  deepFlushAsync(offset: number, length: number): Promise<void> {
+    return this.granularity === PAGE
+      ? this.persistAsync(offset, length)
+      : this.#deepFlushAsync(offset, length);
+  }
+
+  async #deepFlushAsync(offset: number, length: number): Promise<void> {
     if (length === 0) return;
     const { pmem2_deep_flush_async } = deepFlushFunctions();
     const address = add(this.address, offset);
