@@ -19,6 +19,8 @@ import "./c/libc_symbols.ts";
 import "./c/libffi_symbols.ts";
 import "./c/libpmem2_symbols.ts";
 import "./c/library.ts";
+import "./c/library_error.ts";
+import "./c/library_path.ts";
 import "./c/path_name.ts";
 import "./c/pointer.ts";
 import "./c/string.ts";

@@ -5,7 +5,12 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { candidates, older } from "../ffi/c/library.ts";
+import { older } from "../ffi/c/library.ts";
+import { attempt, loadError, UnfitLibrary } from "../ffi/c/library_error.ts";
+import { candidates } from "../ffi/c/library_path.ts";
+import { copyWithout } from "./support/elf.ts";
+import { libraryFile } from "./support/library_file.ts";
+import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
 import { exists } from "./support/exists.ts";
 
@@ -160,12 +165,186 @@ Deno.test("libraryInfo() says how to install a library that is missing", async (
     flags: [`--allow-ffi=${missing.join()}`],
   });
   assertEquals(name, "Error");
-  assertStringIncludes(message, "Cannot load libpmem2 as it is not installed");
+  assertStringIncludes(
+    message,
+    "Cannot load libpmem2 as it is not installed, or not where --allow-ffi lets it be\n",
+  );
+  assertStringIncludes(message, "/sbin/ldconfig -p | grep libpmem2");
   assertMatch(message, /Debian, Ubuntu: +sudo apt-get install libpmem2/);
   assertMatch(message, /Fedora: +sudo dnf install libpmem2/);
   assertMatch(message, /Arch Linux: +\S/);
   assertStringIncludes(message, "PMEM2_LIBRARY");
   for (const path of missing) assertStringIncludes(message, path);
+});
+
+/** As if nothing had its name: Deno looks for another, and the answer names it. */
+const WITHOUT_IT = `
+  const { dlopen } = Deno;
+  const hide = (path: string, symbols: Deno.ForeignLibraryInterface) => {
+    try {
+      return dlopen(path.replace("libpmem2", "libpmem2_none"), symbols);
+    } catch (error) {
+      throw new Error((error as Error).message.replace("_none", ""));
+    }
+  };
+  Object.assign(Deno, { dlopen: hide });
+`;
+
+Deno.test("libraryInfo() says that it is not installed", async () => {
+  const { name, message } = await firstUse({
+    env: { PMEM2_LIBRARY: "" },
+  }, WITHOUT_IT);
+  assertEquals(name, "Error");
+  assertMatch(
+    message,
+    /^Cannot load libpmem2 as it is not installed\n\nInstall/,
+  );
+  assertStringIncludes(message, "sudo apt-get install libpmem2");
+  for (const path of candidates("libpmem2.so.1")) {
+    assertStringIncludes(message, `\n  ${path}: `);
+  }
+});
+
+Deno.test("libraryInfo() looks in no working directory", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  const decoy = scratch.path("libpmem2.so.1");
+  Deno.copyFileSync(libraryFile(), decoy);
+  Deno.copyFileSync(libraryFile(), scratch.path("libffi.so.8"));
+  for (const granted of [scratch.directory, decoy]) {
+    const { name, message } = await firstUse({
+      flags: [`--allow-ffi=${granted}`, `--allow-read=${scratch.directory}`],
+    }, `Deno.chdir(${JSON.stringify(scratch.directory)});`);
+    assertEquals(name, "NotCapable", message);
+    assertStringIncludes(message, "--allow-ffi=/");
+    assert(!message.includes(scratch.directory), message);
+  }
+});
+
+Deno.test("libraryInfo() opens nothing that is denied", async () => {
+  const denied = candidates("libpmem2.so.1").slice(1);
+  const { name, message } = await firstUse({
+    flags: ["--allow-ffi", `--deny-ffi=${denied.join()}`],
+  });
+  assertEquals(name, "NotCapable", message);
+});
+
+Deno.test("libraryInfo() says that a library is too old", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  const path = scratch.path("libpmem2.so.1");
+  copyWithout(["pmem2_source_pread_mcsafe"], libraryFile(), path);
+  const { name, message } = await firstUse({ env: { PMEM2_LIBRARY: path } });
+  assertEquals(name, "Error");
+  assertStringIncludes(
+    message,
+    `Cannot load libpmem2 from PMEM2_LIBRARY as ${path} is older than libpmem2 1.12;`,
+  );
+});
+
+Deno.test("libraryInfo() names what libpmem2 needs and can't find", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  const path = scratch.path("libpmem2.so.1");
+  const bytes = Deno.readFileSync(libraryFile());
+  // As Latin-1 each byte is a character.
+  const text = new TextDecoder("latin1").decode(bytes);
+  const at = text.indexOf("\0libc.so.6\0");
+  assert(at > 0);
+  bytes[at + "\0libc.so.".length] = "X".charCodeAt(0);
+  Deno.writeFileSync(path, bytes);
+  const { name, message } = await firstUse({ env: { PMEM2_LIBRARY: path } });
+  assertEquals(name, "Error");
+  assertStringIncludes(
+    message,
+    "PMEM2_LIBRARY as libc.so.X, which it needs, is missing or may not be read;",
+  );
+  assert(!message.includes("not installed"), message);
+});
+
+Deno.test("libraryInfo() says that a file is no library", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  const path = scratch.path("libpmem2.so.1");
+  for (
+    const content of [
+      "",
+      "no library, but a text that is long enough\n".repeat(9),
+    ]
+  ) {
+    Deno.writeTextFileSync(path, content);
+    const { message } = await firstUse({ env: { PMEM2_LIBRARY: path } });
+    assertStringIncludes(message, `as the system refuses ${path};`);
+    assertMatch(message, /: (file too short|invalid ELF header)$/);
+  }
+});
+
+Deno.test("loadError() names the cause, whichever place had it", () => {
+  const path = "/usr/lib/libpmem2.so.1";
+  const said = (message: string) =>
+    attempt(path, new Error(`Could not open library: ${message}`));
+  const missing = attempt(
+    "libpmem2.so.1",
+    new Error(
+      "Could not open library: Could not open library: libpmem2.so.1: cannot open shared object file: No such file or directory",
+    ),
+  );
+  for (
+    const [attempts, headline] of [
+      [[missing], "it is not installed"],
+      [
+        [said(`${path}: cannot open shared object file: Not a directory`)],
+        "it is not installed",
+      ],
+      [
+        [said(`${path}: cannot open shared object file: Permission denied`)],
+        `this user may not read ${path}`,
+      ],
+      [
+        [said(
+          "libndctl.so.6: cannot open shared object file: No such file or directory",
+        )],
+        "libndctl.so.6, which it needs, is missing or may not be read",
+      ],
+      [
+        [said(
+          `Error loading shared library libndctl.so.6: No such file or directory (needed by ${path})`,
+        )],
+        "libndctl.so.6, which it needs, is missing or may not be read",
+      ],
+      [
+        [said(
+          `Error loading shared library ${path}: No such file or directory`,
+        )],
+        "it is not installed",
+      ],
+      [
+        [said(`${path}: wrong ELF class: ELFCLASS32`)],
+        `the system refuses ${path}`,
+      ],
+      [
+        [said(
+          `/lib/libc.so.6: version \`GLIBC_2.99' not found (required by ${path})`,
+        )],
+        `the system refuses ${path}`,
+      ],
+      [
+        [attempt(path, UnfitLibrary.older(path))],
+        `${path} is older than libpmem2 1.12`,
+      ],
+      [
+        [attempt(path, UnfitLibrary.other(path))],
+        `${path} is another library: it has no function pmem2_errormsg`,
+      ],
+    ] as const
+  ) {
+    for (const tried of [attempts, [missing, ...attempts, missing]]) {
+      const { message } = loadError(tried, false, true);
+      assertEquals(
+        message.split("\n")[0],
+        `Cannot load libpmem2 as ${headline}`,
+      );
+      for (const { message: said } of tried) {
+        assertStringIncludes(message, `\n  ${said}`);
+      }
+    }
+  }
 });
 
 Deno.test("libraryInfo() names the permission that is missing", async () => {

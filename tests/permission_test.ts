@@ -1,6 +1,6 @@
 import { libraryInfo } from "@pmem2/pmem2";
 import { assert, assertEquals } from "@std/assert";
-import { candidates } from "../ffi/c/library.ts";
+import { candidates } from "../ffi/c/library_path.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
 import { exists } from "./support/exists.ts";

@@ -12,7 +12,8 @@ import { addressOf } from "./copy.ts";
 import { callAsyncFunctions, callFunctions } from "./functions.ts";
 import type { callSymbols } from "./libc_symbols.ts";
 import { libffiSymbols } from "./libffi_symbols.ts";
-import { candidates, dlopen, mayOpen } from "./library.ts";
+import { dlopen } from "./library.ts";
+import { granted } from "./library_path.ts";
 import type { FunctionPointer } from "./pointer.ts";
 import type { Symbols } from "./symbol_table.ts";
 
@@ -114,8 +115,7 @@ function prepareCall4(): Call4 | null {
 }
 
 function openLibffi(): Symbols<typeof libffiSymbols> | null {
-  const paths = ["libffi.so.8", "libffi.so.7"].flatMap(candidates);
-  for (const path of paths.filter(mayOpen)) {
+  for (const path of ["libffi.so.8", "libffi.so.7"].flatMap(granted)) {
     try {
       return dlopen(path, libffiSymbols);
     } catch {

@@ -6,6 +6,14 @@
 
 import { locateCell } from "./cell.ts";
 import { loaderSymbols } from "./libc_symbols.ts";
+import {
+  type Attempt,
+  attempt,
+  loadError,
+  permissionError,
+  UnfitLibrary,
+} from "./library_error.ts";
+import { isArchitectureKnown, mayOpenAll, places } from "./library_path.ts";
 import { versionSymbols } from "./libpmem2_symbols.ts";
 import { cString } from "./string.ts";
 import type { Symbols, SymbolTable } from "./symbol_table.ts";
@@ -14,30 +22,6 @@ import type { Symbols, SymbolTable } from "./symbol_table.ts";
 export const minimumDenoVersion = "2.8.0";
 
 const soname = "libpmem2.so.1";
-
-/**
- * Where distributions put it. Under a path-limited `--allow-ffi` a bare soname
- * is resolved against the working directory, so only these can be granted.
- */
-const folders: Record<string, readonly string[]> = {
-  x86_64: ["/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu"],
-  aarch64: ["/usr/lib/aarch64-linux-gnu", "/lib/aarch64-linux-gnu"],
-};
-const commonFolders = [
-  "/usr/lib64",
-  "/usr/lib",
-  "/usr/local/lib",
-  "/usr/local/lib64",
-];
-
-/** All places to look for a library that distributions install, by its soname. */
-export function candidates(soname: string): string[] {
-  return [
-    soname,
-    ...[...folders[Deno.build.arch] ?? [], ...commonFolders]
-      .map((folder) => `${folder}/${soname}`),
-  ];
-}
 
 interface Library {
   readonly path: string;
@@ -76,9 +60,14 @@ export function loaderFunctions(): Symbols<typeof loaderSymbols> {
  * in the environment variable `PMEM2_LIBRARY` if it's set (and may be read
  * without a prompt), else `libpmem2.so.1` where the system has it.
  *
+ * Where Deno may open all libraries, the system searches for it. Where it may open
+ * some, the usual paths of distributions among them are tried. Where it may open
+ * none, it asks for such a path.
+ *
  * @returns The path as given to dlopen, and the version of the symbols.
- * @throws {Error} If libpmem2 isn't installed, or this isn't a 64-bit Linux or
- * a recent Deno.
+ * @throws {Error} If libpmem2 isn't installed, is older than 1.12 or can't be
+ * loaded, or this isn't a 64-bit Linux or a recent Deno: the message says which,
+ * and what to do.
  * @throws {Deno.errors.NotCapable} If `--allow-ffi` is missing.
  *
  * @example Which library it is
@@ -119,34 +108,27 @@ export function dlopen<T extends SymbolTable>(
 function load(): Library {
   checkRuntime();
   const override = overridePath();
-  const paths = override === undefined ? candidates(soname) : [override];
-  const failures: string[] = [];
-  for (const path of permitted(paths)) {
+  const attempts: Attempt[] = [];
+  for (const path of override === undefined ? places(soname) : [override]) {
     try {
-      const version = dlopen(path, versionSymbols);
-      checkVersion(path);
-      const loader = dlopen(path, loaderSymbols);
-      keepLoaded(path, loader);
-      locateCell((array) => loader.copy_out(array, 0n, 0n));
-      return { path, version, loader };
+      return use(path);
     } catch (error) {
-      if (error instanceof Deno.errors.NotCapable) throw permissionError(error);
-      failures.push(`  ${(error as Error).message}`);
+      if (error instanceof Deno.errors.NotCapable) {
+        throw permissionError(path, error);
+      }
+      attempts.push(attempt(path, error as Error));
     }
   }
-  throw new Error(
-    override === undefined
-      ? `Cannot load libpmem2 as it is not installed
+  throw loadError(attempts, override !== undefined, mayOpenAll());
+}
 
-Install it with one of
-  Debian, Ubuntu:  sudo apt-get install libpmem2
-  Fedora:          sudo dnf install libpmem2
-  Arch Linux:      pmdk from the AUR
-or set PMEM2_LIBRARY to its path. Tried:
-${failures.join("\n")}`
-      : `Cannot load libpmem2 from PMEM2_LIBRARY, and nothing else is tried while that is set:
-${failures.join("\n")}`,
-  );
+function use(path: string): Library {
+  checkVersion(path);
+  const version = dlopen(path, versionSymbols);
+  const loader = dlopen(path, loaderSymbols);
+  keepLoaded(path, loader);
+  locateCell((array) => loader.copy_out(array, 0n, 0n));
+  return { path, version, loader };
 }
 
 function checkRuntime(): void {
@@ -154,7 +136,7 @@ function checkRuntime(): void {
     throw new Error("Cannot load libpmem2 as this module needs Deno's FFI");
   }
   const { os, arch } = Deno.build;
-  if (os !== "linux" || !(arch in folders)) {
+  if (os !== "linux" || !isArchitectureKnown()) {
     throw new Error(
       `Cannot load libpmem2 as this module needs Linux on x86-64 or arm64: this is ${os} on ${arch}`,
     );
@@ -180,36 +162,16 @@ function overridePath(): string | undefined {
   return state === "granted" ? Deno.env.get(variable) || undefined : undefined;
 }
 
-/**
- * The paths that may be opened without a question; where there is none, the
- * first, so that Deno asks once and not for each.
- */
-function permitted(paths: string[]): string[] {
-  const granted = paths.filter(mayOpen);
-  return granted.length === 0 ? paths.slice(0, 1) : granted;
-}
-
-/** Whether a library may be opened without a prompt. */
-export function mayOpen(path: string): boolean {
-  return Deno.permissions.querySync({ name: "ffi", path }).state === "granted";
-}
-
-function permissionError(cause: Error): Error {
-  const path = candidates(soname)[1];
-  return new Deno.errors.NotCapable(
-    `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "/sbin/ldconfig -p | grep libpmem2")`,
-    { cause },
-  );
-}
-
-/** Looks for a function that libpmem2 has since 1.12. */
+/** Looks for a function of every libpmem2, and for one that it has since 1.12. */
 function checkVersion(path: string): void {
-  // As a static it isn't compiled.
+  // As statics they aren't compiled.
   const { symbols } = Deno.dlopen(path, {
+    pmem2_errormsg: { type: "u8", optional: true },
     pmem2_source_pread_mcsafe: { type: "u8", optional: true },
   });
+  if (symbols.pmem2_errormsg === null) throw UnfitLibrary.other(path);
   if (symbols.pmem2_source_pread_mcsafe === null) {
-    throw new Error(`${path} is older than libpmem2 1.12`);
+    throw UnfitLibrary.older(path);
   }
 }
 
