@@ -17,8 +17,10 @@ import {
 } from "./input/argument.ts";
 import { granularities, type Granularity } from "./input/granularity.ts";
 import {
+  mapOptionNames,
   type MapOptions,
   mapSettings,
+  openAndMapOptionNames,
   openAndMapSettings,
   type Sharing,
 } from "./input/map_options.ts";
@@ -191,7 +193,11 @@ export class Pmem2Map implements Pmem2Memory {
     options?: OpenOptions & MapOptions,
   ): Pmem2Map {
     const action = "open the map";
-    const { file, map } = openAndMapSettings(action, options);
+    const { file, map } = openAndMapSettings(
+      action,
+      options,
+      openAndMapOptionNames,
+    );
     const source = NativeSource.open(pathOf(action, path), file);
     return mapOnce(source, () => Pmem2Map.#map(action, source, map));
   }
@@ -225,7 +231,7 @@ export class Pmem2Map implements Pmem2Memory {
    */
   static from(source: Pmem2Source, options?: MapOptions): Pmem2Map {
     const action = "map the source";
-    const settings = mapSettings(action, options);
+    const settings = mapSettings(action, options, mapOptionNames);
     return Pmem2Map.#map(action, liveSource(action, source), settings);
   }
 
@@ -518,6 +524,7 @@ export class Pmem2Map implements Pmem2Memory {
    * Deno.removeSync(path);
    * ```
    */
+  read(target: Uint8Array, offset?: number): void;
   read(target: Uint8Array, offset: number = 0): void {
     const action = "read from the map";
     const length = writableLengthOf(action, "target", target);
@@ -558,6 +565,7 @@ export class Pmem2Map implements Pmem2Memory {
    * Deno.removeSync(path);
    * ```
    */
+  write(data: Uint8Array, offset?: number, options?: StoreOptions): void;
   write(data: Uint8Array, offset: number = 0, options?: StoreOptions): void {
     const action = "write to the map";
     const flags = options === undefined ? 0 : storeFlags(action, options);
@@ -641,6 +649,12 @@ export class Pmem2Map implements Pmem2Memory {
    * assertEquals(map.bytes.indexOf(0xff), 4000);
    * ```
    */
+  fill(
+    value: number,
+    offset?: number,
+    length?: number,
+    options?: StoreOptions,
+  ): void;
   fill(
     value: number,
     offset: number = 0,

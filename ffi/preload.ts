@@ -29,6 +29,7 @@ import "./input/argument.ts";
 import "./input/granularity.ts";
 import "./input/map_options.ts";
 import "./input/open_options.ts";
+import "./input/options.ts";
 import "./input/path.ts";
 import "./input/range.ts";
 import "./input/store_options.ts";

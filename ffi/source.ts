@@ -385,6 +385,7 @@ export class Pmem2Source implements Disposable {
    * Deno.removeSync(path);
    * ```
    */
+  read(target: Uint8Array, offset?: number): void;
   read(target: Uint8Array, offset: number = 0): void {
     const action = "read from the source";
     const length = writableLengthOf(action, "target", target);
@@ -421,6 +422,7 @@ export class Pmem2Source implements Disposable {
    * Deno.removeSync(path);
    * ```
    */
+  write(data: Uint8Array, offset?: number): void;
   write(data: Uint8Array, offset: number = 0): void {
     const action = "write to the source";
     const length = lengthOf(action, "data", data);

@@ -7,12 +7,14 @@
 import {
   checkOneOf,
   isObject,
-  optionsOf,
   wrongThis,
   wrongType,
 } from "./input/argument.ts";
 import { granularities, type Granularity } from "./input/granularity.ts";
+import { optionNames, optionsOf } from "./input/options.ts";
 import { requireStack } from "./process/stack.ts";
+
+const names = optionNames<{ directory?: string }>({ directory: true });
 
 const variable = "PMEM2_FORCE_GRANULARITY";
 
@@ -59,17 +61,20 @@ let before: string | undefined;
  */
 export function emulatePmem(
   granularity: Granularity,
-  options?: { directory?: string },
+  options?: { directory?: string | undefined },
 ): Disposable & { readonly directory: string; path(name: string): string } {
   const action = "emulate persistent memory";
-  const { directory: parent } = optionsOf(action, options);
+  const { directory: parent } = optionsOf(action, options, names);
   checkOneOf(action, "granularity", granularity, granularities);
   if (parent !== undefined && typeof parent !== "string") {
     throw wrongType(action, "directory", "a string", parent);
   }
   const outer = Deno.env.get(variable);
   requireStack();
-  const made = Deno.makeTempDirSync({ dir: parent, prefix: "pmem2_" });
+  const made = Deno.makeTempDirSync({
+    ...parent !== undefined && { dir: parent },
+    prefix: "pmem2_",
+  });
   // The working directory may be another one when it's removed.
   const directory = made.startsWith("/") ? made : Deno.realPathSync(made);
   const entry = { value: granularity.toUpperCase().replace("-", "_") };

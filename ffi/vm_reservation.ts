@@ -12,7 +12,6 @@ import {
   checkRange,
   isClosed,
   MAX_SIZE,
-  optionsOf,
   outOfRange,
   wrongThis,
   wrongType,
@@ -22,9 +21,12 @@ import {
   type MapSettings,
   mapSettings,
   openAndMapSettings,
+  openAndReservationMapOptionNames,
+  reservationMapOptionNames,
   type ReservationMapOptions,
 } from "./input/map_options.ts";
 import type { OpenOptions } from "./input/open_options.ts";
+import { optionNames, optionsOf } from "./input/options.ts";
 import { pathOf } from "./input/path.ts";
 import { drawReservation } from "./inspect/layout.ts";
 import * as maps from "./map.ts";
@@ -51,6 +53,14 @@ import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
 const { mapOf, nativeMapOf } = maps;
+
+const newOptionNames = optionNames<{ address?: bigint }>({ address: true });
+const walkOptionNames = optionNames<WalkOptions>({
+  from: true,
+  to: true,
+  reverse: true,
+});
+const closeOptionNames = optionNames<{ maps?: boolean }>({ maps: true });
 
 /**
  * A range of addresses that belongs to its maps alone, so that several files lie
@@ -102,9 +112,9 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
    * assertEquals(reservation.address, address);
    * ```
    */
-  constructor(size: number, options?: { address?: bigint }) {
+  constructor(size: number, options?: { address?: bigint | undefined }) {
     const action = "make a reservation";
-    const { address } = optionsOf(action, options);
+    const { address } = optionsOf(action, options, newOptionNames);
     checkInteger(action, "size", size, 1, MAX_SIZE);
     if (address !== undefined) {
       const alignment = BigInt(reservationAlignment(size));
@@ -215,11 +225,19 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
         const rule = "a Pmem2Source, a path or a file: URL";
         throw wrongType(action, "source", rule, from);
       }
-      const settings = mapSettings(action, options);
+      const settings = mapSettings(
+        action,
+        options,
+        reservationMapOptionNames,
+      );
       const native = Pmem2VmReservation.#live(this, action);
       return place(action, native, liveSource(action, from), settings);
     }
-    const settings = openAndMapSettings(action, options);
+    const settings = openAndMapSettings(
+      action,
+      options,
+      openAndReservationMapOptionNames,
+    );
     const path = pathOf(action, from);
     const native = Pmem2VmReservation.#live(this, action);
     const { at, offset, length } = settings.map;
@@ -255,6 +273,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
    * assertEquals(reservation.find(8191, 2), map);
    * ```
    */
+  find(offset: number, length?: number): Pmem2Map | null;
   find(offset: number, length: number = 1): Pmem2Map | null {
     const action = "find a map";
     const native = Pmem2VmReservation.#live(this, action);
@@ -412,7 +431,11 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
    */
   maps(options?: WalkOptions): IteratorObject<Pmem2Map, undefined> {
     const action = "walk the reservation";
-    const { from = 0, to, reverse = false } = optionsOf(action, options);
+    const { from = 0, to, reverse = false } = optionsOf(
+      action,
+      options,
+      walkOptionNames,
+    );
     checkInteger(action, "from", from);
     if (to !== undefined) checkInteger(action, "to", to);
     checkBoolean(action, "reverse", reverse);
@@ -545,9 +568,9 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
    * assertEquals(map.closed, true);
    * ```
    */
-  close(options?: { maps?: boolean }): void {
+  close(options?: { maps?: boolean | undefined }): void {
     const action = "close the reservation";
-    const { maps = false } = optionsOf(action, options);
+    const { maps = false } = optionsOf(action, options, closeOptionNames);
     checkBoolean(action, "maps", maps);
     closeReservation(action, Pmem2VmReservation.#of(this, action), maps);
   }

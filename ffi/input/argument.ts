@@ -151,24 +151,6 @@ export function checkOneOf<T extends string>(
   }
 }
 
-/** It inherits nothing that somebody may have put on `Object.prototype`. */
-const NO_OPTIONS = Object.freeze(Object.create(null));
-
-/**
- * The object to read options from: `undefined` and `null` stand for none. The
- * caller's getters run while it's read, so it's read whole, once, and first.
- */
-export function optionsOf<T extends object>(
-  action: string,
-  options: T | null | undefined,
-): Partial<T> {
-  if (options === undefined || options === null) return NO_OPTIONS;
-  if (typeof options !== "object" && typeof options !== "function") {
-    throw wrongType(action, "options", "an object", options);
-  }
-  return options;
-}
-
 /**
  * Whether [`offset`, `offset + length`) lies in [0, `size`). V8 inlines what is
  * short, up to a limit, so what is asked each time stands apart from the errors.

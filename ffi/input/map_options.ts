@@ -4,18 +4,15 @@
  * @module
  */
 
-import {
-  checkBoolean,
-  checkInteger,
-  checkOneOf,
-  optionsOf,
-} from "./argument.ts";
+import { checkBoolean, checkInteger, checkOneOf } from "./argument.ts";
 import { granularities, type Granularity } from "./granularity.ts";
 import {
+  checkedFileSettings,
   type FileSettings,
-  fileSettings,
+  openOptionNames,
   type OpenOptions,
 } from "./open_options.ts";
+import { type OptionNames, optionNames, optionsOf } from "./options.ts";
 
 /**
  * Whether stores reach the source, and who else has it mapped, or stay with the
@@ -30,43 +27,43 @@ export interface MapOptions {
    *
    * @default {0}
    */
-  offset?: number;
+  offset?: number | undefined;
   /**
    * Bytes to map, at least 1: a multiple of the source's alignment. Without it
    * the map goes from `offset` to the end of the source, whatever its size.
    */
-  length?: number;
+  length?: number | undefined;
   /**
    * The coarsest store granularity that the caller accepts: "page" takes any
    * medium, "cache-line" and "byte" only persistent memory.
    *
    * @default {"page"}
    */
-  granularity?: Granularity;
+  granularity?: Granularity | undefined;
   /**
    * Whether stores reach the source.
    *
    * @default {"shared"}
    */
-  sharing?: Sharing;
+  sharing?: Sharing | undefined;
   /**
    * Whether the memory can be read.
    *
    * @default {true}
    */
-  read?: boolean;
+  read?: boolean | undefined;
   /**
    * Whether the memory can be written to.
    *
    * @default {true}
    */
-  write?: boolean;
+  write?: boolean | undefined;
   /**
    * Whether the memory can be executed.
    *
    * @default {false}
    */
-  exec?: boolean;
+  exec?: boolean | undefined;
 }
 
 /** Mapping into a reservation: {@linkcode MapOptions}, and where. */
@@ -75,7 +72,7 @@ export interface ReservationMapOptions extends MapOptions {
    * Byte offset in the reservation, a multiple of the page size. Without it the
    * map goes to the first gap that it fits in.
    */
-  at?: number;
+  at?: number | undefined;
 }
 
 const sharings: readonly Sharing[] = ["shared", "private"];
@@ -92,10 +89,53 @@ export interface MapSettings {
   readonly at: number | undefined;
 }
 
-/** Reads and checks the options. */
+/** The names of {@linkcode MapOptions}. */
+export const mapOptionNames = optionNames<MapOptions>({
+  offset: true,
+  length: true,
+  granularity: true,
+  sharing: true,
+  read: true,
+  write: true,
+  exec: true,
+});
+
+/** The names of {@linkcode ReservationMapOptions}. */
+export const reservationMapOptionNames = optionNames<ReservationMapOptions>({
+  ...mapOptionNames as Record<keyof MapOptions, true>,
+  at: true,
+});
+
+const opening = openOptionNames as Record<keyof OpenOptions, true>;
+
+/** The same where a file is opened. */
+export const openAndMapOptionNames = optionNames<OpenOptions & MapOptions>({
+  ...mapOptionNames as Record<keyof MapOptions, true>,
+  ...opening,
+});
+export const openAndReservationMapOptionNames = optionNames<
+  OpenOptions & ReservationMapOptions
+>({
+  ...reservationMapOptionNames as Record<keyof ReservationMapOptions, true>,
+  ...opening,
+});
+
+/**
+ * Reads and checks the options.
+ *
+ * @param names Those that the call takes.
+ */
 export function mapSettings(
   action: string,
   options: ReservationMapOptions | null | undefined,
+  names: OptionNames,
+): MapSettings {
+  return checkedMapSettings(action, optionsOf(action, options, names));
+}
+
+function checkedMapSettings(
+  action: string,
+  options: ReservationMapOptions,
 ): MapSettings {
   const {
     offset = 0,
@@ -106,7 +146,7 @@ export function mapSettings(
     write = true,
     exec = false,
     at,
-  } = optionsOf(action, options);
+  } = options;
   checkInteger(action, "offset", offset);
   if (length !== undefined) checkInteger(action, "length", length, 1);
   checkOneOf(action, "granularity", granularity, granularities);
@@ -130,14 +170,17 @@ export function mapSettings(
 /**
  * Reads and checks the options where a file is opened and mapped at once:
  * `write` is the memory's, and the file is opened for writing if it has to be.
+ *
+ * @param names The options that the call takes.
  */
 export function openAndMapSettings(
   action: string,
   options: (OpenOptions & ReservationMapOptions) | null | undefined,
+  names: OptionNames,
 ): { file: FileSettings; map: MapSettings } {
   return options === undefined
-    ? defaults ??= readOpenAndMapSettings(action, options)
-    : readOpenAndMapSettings(action, options);
+    ? defaults ??= readOpenAndMapSettings(action, options, names)
+    : readOpenAndMapSettings(action, options, names);
 }
 
 let defaults: ReturnType<typeof readOpenAndMapSettings> | undefined;
@@ -145,6 +188,7 @@ let defaults: ReturnType<typeof readOpenAndMapSettings> | undefined;
 function readOpenAndMapSettings(
   action: string,
   options: (OpenOptions & ReservationMapOptions) | null | undefined,
+  names: OptionNames,
 ): { file: FileSettings; map: MapSettings } {
   const {
     create,
@@ -159,8 +203,8 @@ function readOpenAndMapSettings(
     write,
     exec,
     at,
-  } = optionsOf(action, options);
-  const map = mapSettings(action, {
+  } = optionsOf(action, options, names);
+  const map = checkedMapSettings(action, {
     offset,
     length,
     granularity,
@@ -170,7 +214,7 @@ function readOpenAndMapSettings(
     exec,
     at,
   });
-  const file = fileSettings(action, {
+  const file = checkedFileSettings(action, {
     write: map.write && map.shared,
     create,
     createNew,

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { checkBoolean, checkInteger, optionsOf } from "./argument.ts";
+import { checkBoolean, checkInteger } from "./argument.ts";
+import { optionNames, optionsOf } from "./options.ts";
 
 /**
  * How to open a file. It is always opened for reading, too: libpmem2 refuses
@@ -16,31 +17,31 @@ export interface OpenOptions {
    *
    * @default {true}
    */
-  write?: boolean;
+  write?: boolean | undefined;
   /**
    * Create the file if it doesn't exist. Give `size`, too, if it's to be mapped:
    * an empty file can't be.
    *
    * @default {false}
    */
-  create?: boolean;
+  create?: boolean | undefined;
   /**
    * Create the file, and fail if it exists.
    *
    * @default {false}
    */
-  createNew?: boolean;
+  createNew?: boolean | undefined;
   /**
    * Grow the file to this size in bytes, with blocks allocated for all of it:
    * a store to a map of it can't run out of disk. It is never shrunk.
    */
-  size?: number;
+  size?: number | undefined;
   /**
    * Permissions of a new file, 0 to 0o777, less the umask.
    *
    * @default {0o666}
    */
-  mode?: number;
+  mode?: number | undefined;
 }
 
 /** {@linkcode OpenOptions}, read once and checked. */
@@ -52,10 +53,30 @@ export interface FileSettings {
   mode: number;
 }
 
+/** The names of {@linkcode OpenOptions}. */
+export const openOptionNames = optionNames<OpenOptions>({
+  write: true,
+  create: true,
+  createNew: true,
+  size: true,
+  mode: true,
+});
+
 /** Reads and checks the options. */
 export function fileSettings(
   action: string,
   options: OpenOptions | null | undefined,
+): FileSettings {
+  return checkedFileSettings(
+    action,
+    optionsOf(action, options, openOptionNames),
+  );
+}
+
+/** Checks options that nobody else reads. */
+export function checkedFileSettings(
+  action: string,
+  options: OpenOptions,
 ): FileSettings {
   const {
     write = true,
@@ -63,7 +84,7 @@ export function fileSettings(
     createNew = false,
     size,
     mode = 0o666,
-  } = optionsOf(action, options);
+  } = options;
   checkBoolean(action, "write", write);
   checkBoolean(action, "create", create);
   checkBoolean(action, "createNew", createNew);

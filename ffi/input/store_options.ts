@@ -4,7 +4,8 @@
  * @module
  */
 
-import { checkBoolean, optionsOf } from "./argument.ts";
+import { checkBoolean } from "./argument.ts";
+import { optionNames, optionsOf } from "./options.ts";
 
 // PMEM2_F_MEM_*
 export const NODRAIN = 1 << 0;
@@ -22,27 +23,34 @@ export interface StoreOptions {
    *
    * @default {true}
    */
-  flush?: boolean;
+  flush?: boolean | undefined;
   /**
    * Whether to wait until the stores are durable. If not, the caller calls
    * `drain()` later. `false` is PMEM2_F_MEM_NODRAIN.
    *
    * @default {true}
    */
-  drain?: boolean;
+  drain?: boolean | undefined;
   /**
    * Whether the data should stay in the CPU's caches: `true` is
    * PMEM2_F_MEM_TEMPORAL, `false` is PMEM2_F_MEM_NONTEMPORAL. Without it libpmem2
    * decides by the length.
    */
-  temporal?: boolean;
+  temporal?: boolean | undefined;
   /**
    * The caching that the stores should use: `true` is PMEM2_F_MEM_WC
    * (write-combining), `false` is PMEM2_F_MEM_WB (write-back). Without it
    * libpmem2 decides by the length.
    */
-  writeCombining?: boolean;
+  writeCombining?: boolean | undefined;
 }
+
+const names = optionNames<StoreOptions>({
+  flush: true,
+  drain: true,
+  temporal: true,
+  writeCombining: true,
+});
 
 /** Reads and checks the options; the flags for C. */
 export function storeFlags(
@@ -53,6 +61,7 @@ export function storeFlags(
   const { flush = true, drain = true, temporal, writeCombining } = optionsOf(
     action,
     options,
+    names,
   );
   checkBoolean(action, "flush", flush);
   checkBoolean(action, "drain", drain);

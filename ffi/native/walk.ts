@@ -23,15 +23,15 @@ export interface WalkOptions {
    *
    * @default {0}
    */
-  from?: number;
+  from?: number | undefined;
   /** Walk only what starts before this offset. Without it: all of it. */
-  to?: number;
+  to?: number | undefined;
   /**
    * Walk from the last map to the first.
    *
    * @default {false}
    */
-  reverse?: boolean;
+  reverse?: boolean | undefined;
 }
 
 /** Steps from map to map. The iterator that the caller holds is made of it. */

@@ -1,0 +1,131 @@
+import { assertEquals } from "@std/assert";
+import { Scratch } from "./support/scratch.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+
+/** All that TypeScript can be strict about, as a user's project may have it. */
+const compilerOptions = {
+  allowUnreachableCode: false,
+  allowUnusedLabels: false,
+  erasableSyntaxOnly: true,
+  exactOptionalPropertyTypes: true,
+  noFallthroughCasesInSwitch: true,
+  noImplicitOverride: true,
+  noImplicitReturns: true,
+  noPropertyAccessFromIndexSignature: true,
+  noUncheckedIndexedAccess: true,
+  noUnusedLocals: true,
+  noUnusedParameters: true,
+  strict: true,
+  verbatimModuleSyntax: true,
+};
+
+const program = `
+import {
+  type Granularity,
+  Pmem2Map,
+  Pmem2Source,
+  Pmem2VmReservation,
+  type Sharing,
+} from "@pmem2/pmem2";
+import { emulatePmem } from "@pmem2/pmem2/testing";
+
+declare const maybe: {
+  readonly number: number | undefined;
+  readonly boolean: boolean | undefined;
+  readonly granularity: Granularity | undefined;
+  readonly sharing: Sharing | undefined;
+  readonly address: bigint | undefined;
+  readonly text: string | undefined;
+};
+const opening = {
+  write: maybe.boolean,
+  create: maybe.boolean,
+  createNew: maybe.boolean,
+  size: maybe.number,
+  mode: maybe.number,
+};
+const mapping = {
+  offset: maybe.number,
+  length: maybe.number,
+  granularity: maybe.granularity,
+  sharing: maybe.sharing,
+  read: maybe.boolean,
+  write: maybe.boolean,
+  exec: maybe.boolean,
+};
+const storing = {
+  flush: maybe.boolean,
+  drain: maybe.boolean,
+  temporal: maybe.boolean,
+  writeCombining: maybe.boolean,
+};
+using source = Pmem2Source.open("a", opening);
+using map = Pmem2Map.open("a", { ...opening, ...mapping });
+Pmem2Map.from(source, mapping);
+map.write(new Uint8Array(1), maybe.number, storing);
+map.fill(0, maybe.number, maybe.number, storing);
+map.move(0, 0, 0, storing);
+map.read(new Uint8Array(1), maybe.number);
+map.persist(maybe.number, maybe.number);
+using reservation = new Pmem2VmReservation(1, { address: maybe.address });
+reservation.map(source, { ...mapping, at: maybe.number });
+reservation.map("a", { ...opening, ...mapping, at: maybe.number });
+reservation.find(0, maybe.number);
+reservation.maps({
+  from: maybe.number,
+  to: maybe.number,
+  reverse: maybe.boolean,
+});
+reservation.close({ maps: maybe.boolean });
+emulatePmem("page", { directory: maybe.text });
+`;
+
+Deno.test("the types hold in a project that is as strict as can be", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  Deno.writeTextFileSync(
+    scratch.path("deno.json"),
+    JSON.stringify({
+      compilerOptions,
+      imports: {
+        "@pmem2/pmem2": `${root}mod.ts`,
+        "@pmem2/pmem2/testing": `${root}ffi/testing.ts`,
+      },
+    }),
+  );
+  Deno.writeTextFileSync(scratch.path("program.ts"), program);
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["check", "--quiet", "--no-lock", "program.ts"],
+    cwd: scratch.directory,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assertEquals({ code, stderr: new TextDecoder().decode(stderr) }, {
+    code: 0,
+    stderr: "",
+  });
+});
+
+/** A signature as `deno doc` shows it. */
+async function signatures(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "mod.ts"],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("deno doc shows what may be left out", async () => {
+  const text = await signatures();
+  for (
+    const signature of [
+      "read(target: Uint8Array, offset?: number): void",
+      "write(data: Uint8Array, offset?: number, options?: StoreOptions): void",
+      "write(data: Uint8Array, offset?: number): void",
+      "fill(value: number, offset?: number, length?: number, options?: StoreOptions): void",
+      "find(offset: number, length?: number): Pmem2Map | null",
+    ]
+  ) {
+    assertEquals(text.includes(signature), true, signature);
+  }
+});
