@@ -10,6 +10,7 @@ import { numberOf } from "./c/error_code.ts";
 import { rasFunctions } from "./c/functions.ts";
 import type { BadBlockContextPointer, SourcePointer } from "./c/pointer.ts";
 import { isObject, wrongThis } from "./input/argument.ts";
+import { callable } from "./input/caller.ts";
 
 const PMEM2_E_NO_BAD_BLOCK_FOUND = numberOf("PMEM2_E_NO_BAD_BLOCK_FOUND");
 
@@ -110,3 +111,5 @@ class BadBlock implements Pmem2BadBlock {
     }
   }
 }
+
+callable(import.meta.url, BadBlock);

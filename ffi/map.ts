@@ -15,6 +15,7 @@ import {
   wrongThis,
   wrongType,
 } from "./input/argument.ts";
+import { callable, fromCaller, typeError } from "./input/caller.ts";
 import { granularities, type Granularity } from "./input/granularity.ts";
 import {
   mapOptionNames,
@@ -134,7 +135,7 @@ export class Pmem2Map implements Pmem2Memory {
 
   private constructor(native: NativeMap) {
     if (!(native instanceof NativeMap)) {
-      throw new TypeError(
+      throw typeError(
         "Cannot construct a Pmem2Map: use Pmem2Map.open, Pmem2Map.from or a reservation's map",
       );
     }
@@ -493,9 +494,11 @@ export class Pmem2Map implements Pmem2Memory {
       return native.views;
     } catch (error) {
       if (!(error instanceof Deno.errors.NotCapable)) throw error;
-      throw new Deno.errors.NotCapable(
-        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with what was granted`,
-        { cause: error },
+      throw fromCaller(
+        new Deno.errors.NotCapable(
+          `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with what was granted`,
+          { cause: error },
+        ),
       );
     }
   }
@@ -1005,15 +1008,17 @@ export class Pmem2Map implements Pmem2Memory {
   }
 }
 
+callable(import.meta.url, Pmem2Map);
+
 function closeMap(action: string, map: NativeMap): void {
   if (!map.live) return;
   const obstacle = map.closeObstacle;
-  if (obstacle !== null) throw new TypeError(`Cannot ${action} as ${obstacle}`);
+  if (obstacle !== null) throw typeError(`Cannot ${action} as ${obstacle}`);
   map.delete();
 }
 
 function isnt(action: string, what: string): TypeError {
-  return new TypeError(`Cannot ${action} as the map is ${what}`);
+  return typeError(`Cannot ${action} as the map is ${what}`);
 }
 
 // What is asked for each time stands apart from the errors, and from maps that

@@ -26,6 +26,7 @@ import "./c/pointer.ts";
 import "./c/string.ts";
 import "./c/symbol_table.ts";
 import "./input/argument.ts";
+import "./input/caller.ts";
 import "./input/granularity.ts";
 import "./input/map_options.ts";
 import "./input/open_options.ts";

@@ -14,6 +14,7 @@ import {
   MAX_SIZE,
   wrongThis,
 } from "./input/argument.ts";
+import { callable, typeError } from "./input/caller.ts";
 import { fileSettings, type OpenOptions } from "./input/open_options.ts";
 import { pathOf } from "./input/path.ts";
 import { lengthOf, writableLengthOf } from "./input/views.ts";
@@ -53,7 +54,7 @@ export class Pmem2Source implements Disposable {
 
   private constructor(native: NativeSource) {
     if (!(native instanceof NativeSource)) {
-      throw new TypeError(
+      throw typeError(
         "Cannot construct a Pmem2Source: use Pmem2Source.open, fromFd or anonymous",
       );
     }
@@ -459,3 +460,5 @@ export class Pmem2Source implements Disposable {
     Pmem2Source.#of(this, "dispose of the source").close();
   }
 }
+
+callable(import.meta.url, Pmem2Source);

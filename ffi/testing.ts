@@ -10,6 +10,7 @@ import {
   wrongThis,
   wrongType,
 } from "./input/argument.ts";
+import { callable } from "./input/caller.ts";
 import { granularities, type Granularity } from "./input/granularity.ts";
 import { optionNames, optionsOf } from "./input/options.ts";
 import { requireStack } from "./process/stack.ts";
@@ -128,3 +129,5 @@ class Emulation implements Disposable {
     }
   }
 }
+
+callable(import.meta.url, emulatePmem, Emulation);

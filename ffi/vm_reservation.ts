@@ -16,6 +16,7 @@ import {
   wrongThis,
   wrongType,
 } from "./input/argument.ts";
+import { callable, rangeError, typeError } from "./input/caller.ts";
 import { granularities } from "./input/granularity.ts";
 import {
   type MapSettings,
@@ -645,6 +646,8 @@ class MapIterator extends Iterator<Pmem2Map, undefined> {
   }
 }
 
+callable(import.meta.url, Pmem2VmReservation, MapIterator);
+
 function wrap(native: NativeMap | null): Pmem2Map | null {
   return native === null ? null : mapOf(native);
 }
@@ -658,7 +661,7 @@ function ownMap(
   if (native === null) throw wrongType(action, "map", "a Pmem2Map", map);
   if (native.access === 0 && !native.live) throw isClosed(action, "map");
   if (native.owner !== reservation) {
-    throw new TypeError(
+    throw typeError(
       `Cannot ${action} as the map is not in this reservation`,
     );
   }
@@ -678,12 +681,12 @@ function checkPlace(
     throw outOfRange(action, "at", rule, at);
   }
   if (wholePages(length) > BigInt(size - at)) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as at + length, in whole pages, must be at most ${size}, the reservation's size: received ${at} + ${length}`,
     );
   }
   if (reservation.isTakenByOthers(reservation.address + BigInt(at), length)) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as other native code has memory at ${at}`,
     );
   }
@@ -703,7 +706,7 @@ function place(
     ? reservation.place(length, source.alignment)
     : reservation.address + BigInt(at ?? 0);
   if (address === null) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as no gap fits ${length} bytes: the longest has ${reservation.longestGap()}`,
     );
   }
@@ -721,7 +724,7 @@ function closeReservation(
     for (const map of maps) {
       const obstacle = map.closeObstacle;
       if (obstacle === null) continue;
-      throw new TypeError(
+      throw typeError(
         `Cannot ${action} as its map at offset ${map.offset} can't be closed: ${obstacle}`,
       );
     }

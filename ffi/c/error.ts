@@ -4,6 +4,7 @@
  * @module
  */
 
+import { callable, fromCaller } from "../input/caller.ts";
 import { codeOf, type Pmem2ErrorCode } from "./error_code.ts";
 import { fileFunctions } from "./functions.ts";
 import { loaderFunctions, versionFunctions } from "./library.ts";
@@ -57,8 +58,11 @@ export class Pmem2Error extends Error {
     this.code = code;
     this.errno = errno;
     this.call = call;
+    fromCaller(this);
   }
 }
+
+callable(import.meta.url, Pmem2Error);
 
 const value = new Int32Array(new ArrayBuffer(128));
 let location = 0n;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { callable, fromCaller } from "../input/caller.ts";
 import { locateCell } from "./cell.ts";
 import { loaderSymbols } from "./libc_symbols.ts";
 import {
@@ -33,7 +34,7 @@ let library: Library | undefined;
 
 /** The library, opened now if nothing has needed it yet. */
 function open(): Library {
-  return library ??= load();
+  return library ??= firstLoad();
 }
 
 /**
@@ -93,6 +94,8 @@ export function libraryInfo(): {
   };
 }
 
+callable(import.meta.url, libraryInfo);
+
 /** `Deno.dlopen`, with the types of the table. */
 export function dlopen<T extends SymbolTable>(
   path: string,
@@ -103,6 +106,14 @@ export function dlopen<T extends SymbolTable>(
     table as unknown as Deno.ForeignLibraryInterface,
   );
   return symbols as unknown as Symbols<T>;
+}
+
+function firstLoad(): Library {
+  try {
+    return load();
+  } catch (error) {
+    throw fromCaller(error);
+  }
 }
 
 function load(): Library {

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { rangeError, typeError } from "./caller.ts";
+
 /** Linux's address space, on x86-64 and on arm64: the most for a size in bytes. */
 export const MAX_SIZE = 2 ** 47;
 
@@ -38,7 +40,7 @@ export function wrongType(
   rule: string,
   value: unknown,
 ): TypeError {
-  return new TypeError(
+  return typeError(
     `Cannot ${action} as ${name} must be ${rule}: received ${show(value)}`,
   );
 }
@@ -50,7 +52,7 @@ export function outOfRange(
   rule: string,
   value: unknown,
 ): RangeError {
-  return new RangeError(
+  return rangeError(
     `Cannot ${action} as ${name} must be ${rule}: received ${show(value)}`,
   );
 }
@@ -62,14 +64,14 @@ export function isObject(value: unknown): value is object {
 
 /** A `TypeError` for a method that was called on something else. */
 export function wrongThis(action: string, what: string): TypeError {
-  return new TypeError(
+  return typeError(
     `Cannot ${action} as \`this\` is not ${what}: call it as a method of one`,
   );
 }
 
 /** A `TypeError` for what was closed. */
 export function isClosed(action: string, what: string): TypeError {
-  return new TypeError(`Cannot ${action} as the ${what} is closed`);
+  return typeError(`Cannot ${action} as the ${what} is closed`);
 }
 
 /** Taken at import, before anybody's code could have replaced it. */
@@ -192,7 +194,7 @@ function notRange(
   checkInteger(action, lengthName, length);
   return offset > size
     ? outOfRange(action, name, `at most ${size}, the ${whole}'s size`, offset)
-    : new RangeError(
+    : rangeError(
       `Cannot ${action} as ${name} + ${lengthName} must be at most ${size}, the ${whole}'s size: received ${offset} + ${length}`,
     );
 }

@@ -6,6 +6,7 @@
  */
 
 import { show, wrongType } from "./argument.ts";
+import { typeError } from "./caller.ts";
 
 /** The names of the options that a call takes. */
 export type OptionNames = Readonly<Record<string, true>>;
@@ -55,7 +56,7 @@ function refuse(
   if ((options as Record<string, unknown>)[name] === undefined) return;
   const remedy = elsewhere(name, names) ??
     `: use ${suggestion(name, Object.keys(names))}`;
-  throw new TypeError(
+  throw typeError(
     `Cannot ${action} as there is no option ${show(name)}${remedy}`,
   );
 }

@@ -6,6 +6,7 @@
 
 import * as argument from "./argument.ts";
 import { checkRange, wrongType } from "./argument.ts";
+import { typeError } from "./caller.ts";
 import * as views from "./views.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
@@ -56,7 +57,7 @@ function otherStart(
   }
   const start = whole.startOfView(offset);
   if (start === null) {
-    throw new TypeError(
+    throw typeError(
       `Cannot ${action} as the view must be on the ${whole.noun}'s own buffer`,
     );
   }

@@ -7,6 +7,7 @@
  */
 
 import { wrongType } from "./argument.ts";
+import { typeError } from "./caller.ts";
 
 type Getter<T> = (target: unknown) => T;
 const getter = <T>(prototype: object, key: string | symbol): Getter<T> => {
@@ -97,7 +98,7 @@ export function writableLengthOf(
   if (isImmutable !== undefined) {
     const buffer = typedArray.buffer(value);
     if (!isShared(buffer) && isImmutable(buffer)) {
-      throw new TypeError(
+      throw typeError(
         `Cannot ${action} as ${name} must be writable: its buffer is immutable`,
       );
     }

@@ -8,6 +8,7 @@ import { cell, received } from "../c/cell.ts";
 import { check, clearMessage } from "../c/error.ts";
 import { existingMapFunctions, threadKeyFunctions } from "../c/functions.ts";
 import { libraryInfo } from "../c/library.ts";
+import { rangeError } from "../input/caller.ts";
 import { protectionOf } from "../process/address_space.ts";
 import { requireStack } from "../process/stack.ts";
 import { NativeMap } from "./map.ts";
@@ -25,7 +26,7 @@ export function mapExisting(
   const end = address + BigInt(size);
   for (const reservation of liveReservations) {
     if (address < reservation.end && reservation.address < end) {
-      throw new RangeError(
+      throw rangeError(
         `Cannot ${action} as address must not be in a reservation: received ${address}n`,
       );
     }
@@ -33,7 +34,7 @@ export function mapExisting(
   const { readable, writable, mapped, shared, sourceOffset } =
     protectionOf(address, BigInt(size)) ?? UNKNOWN;
   if (!mapped || !(readable || writable)) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as all of it must be mapped and accessible: received ${size} bytes at ${address}n`,
     );
   }
@@ -89,7 +90,7 @@ function checkKeys(action: string): void {
   }
   for (const key of keys) pthread_key_delete(key);
   if (keys.length < SPARE_KEYS) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as libpmem2 1.x takes a pthread key for each map of existing memory and 1.12 never gives it back: too few of the process's are left`,
     );
   }

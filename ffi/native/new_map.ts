@@ -14,6 +14,7 @@ import {
 import { versionFunctions } from "../c/library.ts";
 import { numberOf } from "../c/error_code.ts";
 import type { ConfigPointer, MapPointer } from "../c/pointer.ts";
+import { rangeError } from "../input/caller.ts";
 import { granularities, PAGE } from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import { stdinLock } from "../process/lock.ts";
@@ -172,12 +173,12 @@ export function mappedLength(
   const { size } = source;
   if (size === 0 && offset === 0 && length === undefined) return 0;
   if (offset >= size) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as offset must be less than ${size}, the source's size: received ${offset}`,
     );
   }
   if (length !== undefined && length > size - offset) {
-    throw new RangeError(
+    throw rangeError(
       `Cannot ${action} as offset + length must be at most ${size}, the source's size: received ${offset} + ${length}`,
     );
   }

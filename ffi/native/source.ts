@@ -18,6 +18,7 @@ import {
 } from "../c/functions.ts";
 import type { SourcePointer } from "../c/pointer.ts";
 import { fromCString } from "../c/string.ts";
+import { fromCaller } from "../input/caller.ts";
 import { subarray } from "../input/views.ts";
 import { stdinLock } from "../process/lock.ts";
 import { closePending, openFile, pending } from "../process/open_file.ts";
@@ -99,7 +100,7 @@ export class NativeSource {
       return source;
     } catch (error) {
       closePending();
-      throw error;
+      throw fromCaller(error);
     }
   }
 

@@ -12,6 +12,7 @@ import { numberOf } from "../c/error_code.ts";
 import * as functions from "../c/functions.ts";
 import * as pointer from "../c/pointer.ts";
 import type { MapPointer, VmReservationPointer } from "../c/pointer.ts";
+import { typeError } from "../input/caller.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import {
   alignDown,
@@ -374,7 +375,7 @@ export class NativeVmReservation implements MapOwner {
 
   shrink(offset: number, size: number): void {
     if (this.#takenByOthers.length > 0) {
-      throw new TypeError(
+      throw typeError(
         "Cannot shrink the reservation as other native code has memory in it",
       );
     }
