@@ -32,10 +32,10 @@ import * as range from "./input/range.ts";
 import * as views from "./input/views.ts";
 import { drawMap } from "./inspect/layout.ts";
 import type { Pmem2Memory } from "./memory.ts";
+import { mapAnywhere } from "./native/arena.ts";
 import { mapExisting } from "./native/existing_map.ts";
 import * as nativeMap from "./native/map.ts";
 import { accessOf, NativeMap } from "./native/map.ts";
-import { mappedLength, newMap } from "./native/new_map.ts";
 import { NativeSource } from "./native/source.ts";
 import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 import type { Pmem2VmReservation } from "./vm_reservation.ts";
@@ -241,10 +241,7 @@ export class Pmem2Map implements Pmem2Memory {
     source: NativeSource,
     settings: ReturnType<typeof mapSettings>,
   ): Pmem2Map {
-    const whole = settings.offset === 0 && settings.length === undefined;
-    // Of a whole source libpmem2 finds the size out by itself.
-    const length = whole ? 0 : mappedLength(action, source, settings);
-    return mapOf(newMap(source, settings, length, null));
+    return mapOf(mapAnywhere(action, source, settings));
   }
 
   /**

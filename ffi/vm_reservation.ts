@@ -33,7 +33,7 @@ import { drawReservation } from "./inspect/layout.ts";
 import * as maps from "./map.ts";
 import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
 import type { NativeMap } from "./native/map.ts";
-import { mappedLength } from "./native/new_map.ts";
+import { alignmentOf, mappedLength } from "./native/new_map.ts";
 import { NativeSource } from "./native/source.ts";
 import {
   NativeVmReservation,
@@ -48,7 +48,7 @@ import {
   type Walk,
   type WalkOptions,
 } from "./native/walk.ts";
-import { pageSize } from "./process/address_space.ts";
+import { addressLimit, pageSize } from "./process/placement.ts";
 import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
@@ -119,7 +119,7 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     checkInteger(action, "size", size, 1, MAX_SIZE);
     if (address !== undefined) {
       const alignment = BigInt(reservationAlignment(size));
-      const last = BigInt(MAX_SIZE - size);
+      const last = addressLimit() - BigInt(size);
       checkBigInt(action, "address", address, alignment, last);
       if (address % alignment !== 0n) {
         const rule = `a multiple of ${alignment}n`;
@@ -703,7 +703,7 @@ function place(
   checkPlace(action, reservation, at, length);
   // Of an empty file libpmem2 has an error of its own.
   const address = at === undefined && length > 0
-    ? reservation.place(length, source.alignment)
+    ? reservation.place(length, alignmentOf(source))
     : reservation.address + BigInt(at ?? 0);
   if (address === null) {
     throw rangeError(

@@ -25,8 +25,9 @@ function anonymous(size = PAGE): Pmem2Map {
 }
 
 /** Whether an address is mapped in this process. */
+/** Whether a file is mapped there; reserved memory is nobody's. */
 function isMapped(address: bigint): boolean {
-  return mappingAt(address) !== undefined;
+  return (mappingAt(address)?.path ?? "") !== "";
 }
 
 Deno.test("Pmem2Map.open() opens and maps a file", () => {

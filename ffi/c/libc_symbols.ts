@@ -99,10 +99,16 @@ export const msyncAsyncSymbols = {
   },
 } as const satisfies SymbolTable;
 
+/** What the kernel told the process when it started. */
+export const systemSymbols = {
+  // unsigned long getauxval(unsigned long type);
+  getauxval: { parameters: [size], result: address },
+  // int getrlimit(int resource, struct rlimit *rlim);
+  getrlimit: { parameters: [int, buffer], result: int },
+} as const satisfies SymbolTable;
+
 /** The process's address space. */
 export const addressSpaceSymbols = {
-  // long sysconf(int name);
-  sysconf: { parameters: [int], result: offset },
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd,
   //     off_t offset);
   mmap: { parameters: [address, size, int, int, int, offset], result: address },
@@ -124,6 +130,12 @@ export const addressSpaceSymbols = {
 export const directorySymbols = {
   // char *getcwd(char *buf, size_t size);
   getcwd: { parameters: [buffer, size], result: address },
+} as const satisfies SymbolTable;
+
+/** What a file lies on. */
+export const fileSystemSymbols = {
+  // int fstatfs(int fd, struct statfs *buf);
+  fstatfs: { parameters: [int, buffer], result: int },
 } as const satisfies SymbolTable;
 
 /** Growing a file. */

@@ -110,8 +110,8 @@ export const deepFlushSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** Reservations and their five searches. */
-export const reservationSymbols = {
+/** What puts a map where it's to go. */
+export const placementSymbols = {
   // int pmem2_config_set_vm_reservation(struct pmem2_config *cfg,
   //     struct pmem2_vm_reservation *rsv, size_t offset);
   pmem2_config_set_vm_reservation: {
@@ -124,6 +124,12 @@ export const reservationSymbols = {
     parameters: [out, address, size],
     result: int,
   },
+  // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
+  pmem2_source_size: { parameters: [source, out], result: int },
+} as const satisfies SymbolTable;
+
+/** Reservations and their five searches. */
+export const reservationSymbols = {
   // int pmem2_vm_reservation_delete(struct pmem2_vm_reservation **rsv_ptr);
   pmem2_vm_reservation_delete: { parameters: [out], result: int },
   // void *pmem2_vm_reservation_get_address(struct pmem2_vm_reservation *rsv);
@@ -166,12 +172,6 @@ export const reservationSymbols = {
     parameters: [rsv, out],
     result: int,
   },
-} as const satisfies SymbolTable;
-
-/** What all maps take but that of a whole source outside a reservation. */
-export const sizeSymbols = {
-  // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
-  pmem2_source_size: { parameters: [source, out], result: int },
 } as const satisfies SymbolTable;
 
 /** Sources that are no file, and what is rarely asked of one. */

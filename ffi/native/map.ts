@@ -8,6 +8,7 @@
 import { cellWith } from "../c/cell.ts";
 import * as copy from "../c/copy.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";
+import { errnoOf } from "../c/error_code.ts";
 import * as functions from "../c/functions.ts";
 import { deepFlushFunctions } from "../c/functions.ts";
 import * as pointer from "../c/pointer.ts";
@@ -26,12 +27,15 @@ import {
 } from "./persistence.ts";
 import type { NativeSource } from "./source.ts";
 import { Writeback } from "./writeback.ts";
+import { unmapDue } from "./unmapping.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { add, toBigInt } = pointer;
 const { copyOut } = copy;
 const { mapFunctions } = functions;
 const { PAGE } = granularity;
+
+const ENOMEM = -errnoOf("ENOMEM");
 
 /** What a reservation is to the maps in it. */
 export interface MapOwner {
@@ -41,6 +45,14 @@ export interface MapOwner {
   forget(map: NativeMap): void;
   /** Whether a map that this module did not make is still there. */
   holds(map: NativeMap): boolean;
+}
+
+/** Where maps lie that no caller has given a place. */
+export interface MapArena {
+  /** Unmaps a map that was closed, but not yet. */
+  unmapLater(map: NativeMap): void;
+  /** Takes a map that was unmapped out of the books. */
+  forget(map: NativeMap): void;
 }
 
 /** A map's protection and where it comes from. */
@@ -120,7 +132,10 @@ export class NativeMap implements Halves, Whole {
   readonly size: number;
   readonly granularity: number;
   readonly traits: MapTraits;
+  /** The caller's reservation that it's in. */
   readonly owner: MapOwner | null;
+  /** The module's own that it's in. */
+  readonly arena: MapArena | null;
   closed = false;
   /** Made by other native code, which alone may delete it. */
   readonly borrowed: boolean;
@@ -137,6 +152,7 @@ export class NativeMap implements Halves, Whole {
     traits: MapTraits,
     owner: MapOwner | null,
     borrowed: boolean,
+    arena: MapArena | null = null,
     emulated: EmulatedMap | null = null,
   ) {
     const c = mapFunctions();
@@ -152,6 +168,7 @@ export class NativeMap implements Halves, Whole {
       : emulated.granularity;
     this.traits = traits;
     this.owner = owner;
+    this.arena = arena;
     this.borrowed = borrowed;
     this.#emulated = emulated;
   }
@@ -317,18 +334,31 @@ export class NativeMap implements Halves, Whole {
     return null;
   }
 
-  /** Deletes the map and empties its views; if C refuses, nothing changes. */
+  /**
+   * Deletes the map and empties its views; if C refuses, nothing changes.
+   *
+   * Where views were handed out, some asynchronous operation may still be at work
+   * on the memory, by its address: then an arena unmaps it later.
+   */
   delete(): void {
+    unmapDue();
     requireStack();
-    clearMessage();
-    const result = mapFunctions().pmem2_map_delete(cellWith(this.pointer));
-    check(result, "pmem2_map_delete");
+    const { arena } = this;
+    let waits = arena !== null && this.#views !== null;
+    if (!waits) {
+      clearMessage();
+      const result = mapFunctions().pmem2_map_delete(cellWith(this.pointer));
+      // At the limit of mappings nothing can be unmapped inside of others.
+      waits = arena !== null && result === ENOMEM;
+      if (!waits) check(result, "pmem2_map_delete");
+    }
     this.closed = true;
     this.access = 0;
     // Not `detach`: V8 may have to compile that first, and that takes much stack.
     if (this.#views !== null) transfer(this.#views.buffer, 0);
     this.next = this.previous = undefined;
-    this.owner?.forget(this);
+    if (waits) arena!.unmapLater(this);
+    else (arena ?? this.owner)?.forget(this);
     this.#emulated?.closed();
   }
 }

@@ -9,11 +9,17 @@ import { check, clearMessage, Pmem2Error } from "../c/error.ts";
 import {
   configFunctions,
   fileFunctions,
+  fileSystemFunctions,
   mapFunctions,
+  placementFunctions,
 } from "../c/functions.ts";
 import { versionFunctions } from "../c/library.ts";
-import { numberOf } from "../c/error_code.ts";
-import type { ConfigPointer, MapPointer } from "../c/pointer.ts";
+import { numberOf, type Pmem2ErrorCode } from "../c/error_code.ts";
+import type {
+  ConfigPointer,
+  MapPointer,
+  VmReservationPointer,
+} from "../c/pointer.ts";
 import { rangeError } from "../input/caller.ts";
 import { granularities, PAGE } from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
@@ -21,8 +27,9 @@ import { stdinLock } from "../process/lock.ts";
 import { checkMappingLimit } from "../process/mapping_limit.ts";
 import { requireStack } from "../process/stack.ts";
 import { emulatedMap } from "./emulation.ts";
-import { type MapOwner, NativeMap, traitsOf } from "./map.ts";
+import { type MapArena, type MapOwner, NativeMap, traitsOf } from "./map.ts";
 import type { NativeSource } from "./source.ts";
+import { unmapDue } from "./unmapping.ts";
 
 // 1 << 31 is negative in JavaScript.
 const PMEM2_PROT_EXEC = 2 ** 29;
@@ -30,29 +37,42 @@ const PMEM2_PROT_READ = 2 ** 30;
 const PMEM2_PROT_WRITE = 2 ** 31;
 const PMEM2_PRIVATE = 1;
 
-/**
- * Maps a source.
- *
- * @param owner The reservation that the map is to be in, if it's to be in one.
- * @param place Puts it there.
- */
+/** Where a map is to go. */
+export interface Place {
+  readonly reservation: VmReservationPointer;
+  /** In bytes from the start of the reservation. */
+  readonly offset: bigint;
+  /** The caller's reservation, or null. */
+  readonly owner: MapOwner | null;
+  /** The module's own, or null. */
+  readonly arena: MapArena | null;
+}
+
+/** Maps a source at a place. */
 export function newMap(
   source: NativeSource,
   settings: MapSettings,
   length: number,
-  owner: MapOwner | null,
-  place?: (config: ConfigPointer) => void,
+  place: Place,
 ): NativeMap {
+  const { owner, arena } = place;
   const emulated = emulatedMap(source, settings);
   const traits = traitsOf(source, settings);
   if (emulated === null) {
     const { granularity } = settings;
     const pointer = mapSource(source, settings, granularity, length, place);
-    return new NativeMap(pointer, traits, owner, false);
+    return new NativeMap(pointer, traits, owner, false, arena);
   }
   try {
     const pointer = mapSource(source, settings, PAGE, length, place);
-    const map = new NativeMap(pointer, traits, owner, false, emulated);
+    const map = new NativeMap(
+      pointer,
+      traits,
+      owner,
+      false,
+      arena,
+      emulated,
+    );
     emulated.opened(map);
     checkGranularity(map, settings.granularity);
     return map;
@@ -81,9 +101,11 @@ function mapSource(
   settings: MapSettings,
   granularity: number,
   length: number,
-  place: ((config: ConfigPointer) => void) | undefined,
+  place: Place,
 ): MapPointer {
-  checkMappingLimit();
+  unmapDue();
+  checkMappingLimit("pmem2_map_new");
+  checkHugePages(source, settings, length);
   requireStack();
   const c = mapFunctions();
   clearMessage();
@@ -91,7 +113,14 @@ function mapSource(
   const config = received<ConfigPointer>();
   try {
     configure(config, source, settings, granularity, length);
-    place?.(config);
+    check(
+      placementFunctions().pmem2_config_set_vm_reservation(
+        config,
+        place.reservation,
+        place.offset,
+      ),
+      "pmem2_config_set_vm_reservation",
+    );
     // It changes the working directory of the whole process for a moment.
     const { pmem2_map_new } = c;
     const { flockfile, funlockfile } = fileFunctions();
@@ -159,6 +188,46 @@ function configure(
   if (pmem2_config_set_vdm !== null) {
     check(pmem2_config_set_vdm(config, config), "pmem2_config_set_vdm");
   }
+}
+
+const HUGETLBFS_MAGIC = 0x958458f6n;
+/** struct statfs */
+const statfs = new BigUint64Array(new ArrayBuffer(256));
+
+/** The size of the huge pages that a file on hugetlbfs is made of, or 0. */
+function hugePageSize(source: NativeSource): number {
+  if (source.anonymous) return 0;
+  if (fileSystemFunctions().fstatfs(source.descriptor, statfs) !== 0) return 0;
+  const [f_type, f_bsize] = statfs;
+  return f_type === HUGETLBFS_MAGIC ? Number(f_bsize) : 0;
+}
+
+/** What the address of a map must be a multiple of. */
+export function alignmentOf(source: NativeSource): number {
+  return Math.max(source.alignment, hugePageSize(source));
+}
+
+/**
+ * libpmem2 takes huge pages for ordinary ones, and the kernel maps whole ones: over
+ * what lies behind.
+ */
+function checkHugePages(
+  source: NativeSource,
+  { offset, length: wanted }: MapSettings,
+  length: number,
+): void {
+  if (offset === 0 && wanted === undefined) return;
+  const size = hugePageSize(source);
+  if (size === 0) return;
+  const refuse = (code: Pmem2ErrorCode, name: string, value: number) => {
+    throw new Pmem2Error(
+      numberOf(code),
+      "pmem2_map_new",
+      `${name} ${value} is not a multiple of ${size}, the size of the file system's huge pages`,
+    );
+  };
+  if (offset % size !== 0) refuse("PMEM2_E_OFFSET_UNALIGNED", "offset", offset);
+  if (length % size !== 0) refuse("PMEM2_E_LENGTH_UNALIGNED", "length", length);
 }
 
 /**

@@ -12,8 +12,8 @@ import {
   allocationFunctions,
   fileFunctions,
   mapFunctions,
+  placementFunctions,
   rasFunctions,
-  sizeFunctions,
   sourceFunctions,
 } from "../c/functions.ts";
 import type { SourcePointer } from "../c/pointer.ts";
@@ -106,7 +106,7 @@ export class NativeSource {
 
   get size(): number {
     clearMessage();
-    const result = sizeFunctions().pmem2_source_size(this.pointer, cell());
+    const result = placementFunctions().pmem2_source_size(this.pointer, cell());
     check(result, "pmem2_source_size");
     return Number(received());
   }

@@ -8,31 +8,36 @@
 import * as cells from "../c/cell.ts";
 import { cellWith } from "../c/cell.ts";
 import { check, clearMessage, failure, Pmem2Error } from "../c/error.ts";
-import { numberOf } from "../c/error_code.ts";
+import { errnoOf, numberOf } from "../c/error_code.ts";
 import * as functions from "../c/functions.ts";
 import * as pointer from "../c/pointer.ts";
 import type { MapPointer, VmReservationPointer } from "../c/pointer.ts";
 import { typeError } from "../input/caller.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import {
-  alignDown,
-  alignUp,
-  findFree,
   isInaccessible,
-  pageSize,
   protectionOf,
   release,
   reserve,
 } from "../process/address_space.ts";
+import { alignDown, alignUp } from "../process/alignment.ts";
+import { checkMappingLimit } from "../process/mapping_limit.ts";
+import { pageSize, places } from "../process/placement.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
-import { foreignTraits, type MapOwner, NativeMap } from "./map.ts";
+import {
+  foreignTraits,
+  type MapArena,
+  type MapOwner,
+  NativeMap,
+} from "./map.ts";
 import { newMap } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
+import { unmapDue } from "./unmapping.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { cell, isReceived, received, receivedLow } = cells;
 const { toBigInt } = pointer;
-const { reservationFunctions } = functions;
+const { placementFunctions, reservationFunctions } = functions;
 
 const PMEM2_E_MAPPING_EXISTS = numberOf("PMEM2_E_MAPPING_EXISTS");
 const PMEM2_E_MAPPING_NOT_FOUND = numberOf("PMEM2_E_MAPPING_NOT_FOUND");
@@ -51,6 +56,33 @@ export function reservationAlignment(size: number): number {
 
 /** All reservations of this isolate that are not closed. */
 export const liveReservations: Set<NativeVmReservation> = new Set();
+
+/** Makes a reservation where nothing is yet, and leaves its pointer in the cell. */
+function newAnywhere(size: number, taken: bigint, alignment: bigint): bigint {
+  const { pmem2_vm_reservation_new } = placementFunctions();
+  for (const address of places(taken, alignment)) {
+    clearMessage();
+    const result = pmem2_vm_reservation_new(cell(), address, BigInt(size));
+    if (result === 0) return address;
+    if (result !== PMEM2_E_MAPPING_EXISTS) {
+      throw failure(result, "pmem2_vm_reservation_new");
+    }
+  }
+  throw new Pmem2Error(
+    -errnoOf("ENOMEM"),
+    "pmem2_vm_reservation_new",
+    `no free range of ${size} bytes was found`,
+  );
+}
+
+/** The same at one address. */
+function newAt(address: bigint, size: number): bigint {
+  const { pmem2_vm_reservation_new } = placementFunctions();
+  clearMessage();
+  const result = pmem2_vm_reservation_new(cell(), address, BigInt(size));
+  check(result, "pmem2_vm_reservation_new");
+  return address;
+}
 
 /** A range of addresses. */
 export interface AddressRange {
@@ -80,31 +112,26 @@ export class NativeVmReservation implements MapOwner {
   /** Places that somebody else got hold of: neither mapped nor unmapped. */
   readonly #takenByOthers: AddressRange[] = [];
 
-  constructor(size: number, address: bigint | null) {
+  /**
+   * @param address Where it is to be; null leaves that to the module.
+   * @param listed Whether it's a caller's own, in {@linkcode liveReservations}.
+   */
+  constructor(size: number, address: bigint | null, listed: boolean = true) {
     requireStack();
-    const c = reservationFunctions();
+    unmapDue();
+    // Before a map is made there is a look anyway.
+    if (listed) checkMappingLimit("pmem2_vm_reservation_new");
     this.#alignment = BigInt(reservationAlignment(size));
-    const whole = alignUp(BigInt(size), this.#alignment);
-    // Where libpmem2 chooses the address, nobody can tell what it has taken.
-    let chosen: bigint;
-    let result: number;
-    let tries = 0;
-    do {
-      chosen = address ?? findFree(whole + this.#alignment, this.#alignment);
-      clearMessage();
-      result = c.pmem2_vm_reservation_new(cell(), chosen, BigInt(size));
-      // Another thread may have been faster.
-    } while (
-      result === PMEM2_E_MAPPING_EXISTS && address === null && ++tries < 8
-    );
-    check(result, "pmem2_vm_reservation_new");
+    // The more is for an alignment that libpmem2 then finds no use for.
+    const taken = alignUp(BigInt(size), this.#alignment) + this.#alignment;
+    this.address = address === null
+      ? newAnywhere(size, taken, this.#alignment)
+      : newAt(address, size);
     this.pointer = received();
-    this.address = c.pmem2_vm_reservation_get_address(this.pointer);
     this.size = size;
-    const more = chosen === 0n ? 0n : this.#alignment;
-    this.#taken = { from: this.address, to: this.address + whole + more };
+    this.#taken = { from: this.address, to: this.address + taken };
     this.#full = this.address;
-    liveReservations.add(this);
+    if (listed) liveReservations.add(this);
   }
 
   /** The address behind the last byte. */
@@ -234,10 +261,10 @@ export class NativeVmReservation implements MapOwner {
       map.address < this.end && this.find(map.address, 1n) === map;
   }
 
-  forget(map: NativeMap): void {
-    this.#maps.delete(map.pointer);
+  forget(map: NativeMap): boolean {
     this.#guesses.delete(map.pointerLow);
     if (map.address < this.#full) this.#full = map.address;
+    return this.#maps.delete(map.pointer);
   }
 
   // Placing maps
@@ -303,24 +330,25 @@ export class NativeVmReservation implements MapOwner {
     return longest;
   }
 
-  /** Maps a source at an address. */
+  /**
+   * Maps a source at an address.
+   *
+   * @param arena Who unmaps it, if the reservation is an arena's, and no caller's.
+   */
   map(
     source: NativeSource,
     settings: MapSettings,
     address: bigint,
     length: number,
+    arena: MapArena | null = null,
   ): NativeMap {
     let map: NativeMap;
     try {
-      map = newMap(source, settings, length, this, (config) => {
-        check(
-          reservationFunctions().pmem2_config_set_vm_reservation(
-            config,
-            this.pointer,
-            address - this.address,
-          ),
-          "pmem2_config_set_vm_reservation",
-        );
+      map = newMap(source, settings, length, {
+        reservation: this.pointer,
+        offset: address - this.address,
+        owner: arena === null ? this : null,
+        arena,
       });
     } catch (error) {
       if (error instanceof Pmem2Error) this.#mend(error, address, length);

@@ -14,7 +14,7 @@ import { errnoOf } from "../c/error_code.ts";
 import { msyncAsyncFunctions, msyncFunctions } from "../c/functions.ts";
 import type { msyncSymbols } from "../c/libc_symbols.ts";
 import type { Symbols } from "../c/symbol_table.ts";
-import { pageSize } from "../process/address_space.ts";
+import { pageSize } from "../process/placement.ts";
 
 // PERF: what is imported V8 looks up at each use; a module's own constants it
 // knows.

@@ -1,6 +1,6 @@
 /**
  * The process's address space, where libpmem2 leaves something undone: what
- * is free, what is ours, and giving it back.
+ * is there, what is ours, and giving it back.
  *
  * @module
  */
@@ -8,29 +8,12 @@
 import { lastErrno } from "../c/error.ts";
 import { addressSpaceFunctions } from "../c/functions.ts";
 import { cString } from "../c/string.ts";
+import { pageSize } from "./placement.ts";
 import { MUCH, requireStack } from "./stack.ts";
 
 const PROT_NONE = 0;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_FIXED_NOREPLACE = 0x100000;
-
-let page = 0;
-
-/** The system's page size in bytes: 4,096, or up to 65,536 on arm64. */
-export function pageSize(): number {
-  const _SC_PAGESIZE = 30;
-  return page ||= Number(addressSpaceFunctions().sysconf(_SC_PAGESIZE));
-}
-
-/** The lowest multiple of `alignment`, a power of two, from `value` on. */
-export function alignUp(value: bigint, alignment: bigint): bigint {
-  return (value + alignment - 1n) & -alignment;
-}
-
-/** The highest multiple of `alignment` up to `value`. */
-export function alignDown(value: bigint, alignment: bigint): bigint {
-  return value & -alignment;
-}
 
 /** Reserves a range that must be free, and touches nothing if it isn't. */
 export function reserve(address: bigint, size: bigint): boolean {
@@ -52,22 +35,6 @@ export function reserve(address: bigint, size: bigint): boolean {
 /** Gives a range back. Nobody else may own a page of it. */
 export function release(address: bigint, size: bigint): void {
   if (size > 0n) addressSpaceFunctions().munmap(address, size);
-}
-
-/** An aligned address from which `size` bytes are free right now, or 0. */
-export function findFree(size: bigint, alignment: bigint): bigint {
-  const flags = MAP_PRIVATE_ANONYMOUS;
-  const found = addressSpaceFunctions().mmap(
-    0n,
-    size + alignment,
-    PROT_NONE,
-    flags,
-    -1,
-    0n,
-  );
-  if (found >= 2n ** 63n) return 0n;
-  release(found, size + alignment);
-  return alignUp(found, alignment);
 }
 
 /** More pages are looked up in /proc, all at once. */

@@ -21,14 +21,14 @@ let unchecked = 8192;
  * are, there are as few as may be: after each, a quarter of what is left may be
  * taken, since a map may take two mappings and others take some as well.
  */
-export function checkMappingLimit(): void {
+export function checkMappingLimit(call: string): void {
   if (unchecked-- > 0) return;
   const left = mappingsLeft() - SPARE;
   unchecked = Math.max(Math.floor(left / 4), 0);
   if (left > 0) return;
   throw new Pmem2Error(
     -errnoOf("ENOMEM"),
-    "pmem2_map_new",
+    call,
     `of the mappings that vm.max_map_count grants the process, the last ${SPARE} are left to others`,
   );
 }
