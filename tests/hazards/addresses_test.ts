@@ -38,7 +38,7 @@ for (
     [
       "maps into a reservation",
       `{
-        using reservation = new Pmem2VmReservation(2 ** 22);
+        using reservation = new Pmem2VmReservation(2 ** 28);
         for (let i = 0; i < 4; i++) reservation.map(path);
       }`,
     ],

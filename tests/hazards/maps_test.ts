@@ -96,6 +96,7 @@ Deno.test("H10: a persist of existing memory at page granularity returns", () =>
 Deno.test("H14: a map that the kernel won't unmap stays open and whole", () =>
   assertSurvives(
     `
+    process.stockUp();
     using memory = Pmem2Source.anonymous(4096);
     using reservation = new Pmem2VmReservation(2 ** 21);
     const maps = Array.from({ length: 9 }, () => reservation.map(memory));

@@ -20,6 +20,9 @@ function open() {
     },
     munmap: { parameters: ["u64", "u64"], result: "i32" },
     mprotect: { parameters: ["u64", "u64", "i32"], result: "i32" },
+    mallopt: { parameters: ["i32", "i32"], result: "i32" },
+    malloc: { parameters: ["u64"], result: "u64" },
+    free: { parameters: ["u64"], result: "void" },
     memset: { parameters: ["u64", "i32", "u64"], result: "u64" },
     memmove: { parameters: ["buffer", "u64", "u64"], result: "u64" },
     setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
@@ -131,6 +134,19 @@ export function limitFileSize(bytes: number): void {
   if (native().setrlimit(RLIMIT_FSIZE, limit) !== 0) {
     throw new Error("Cannot set RLIMIT_FSIZE");
   }
+}
+
+/**
+ * Has malloc take memory in advance, for where there is none: V8 compiles in it, and
+ * ends the process if it gets none.
+ */
+export function stockUp(): void {
+  const { mallopt, malloc, free } = native();
+  const [M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD] = [-1, -2, -3];
+  mallopt(M_MMAP_THRESHOLD, 2 ** 25);
+  mallopt(M_TRIM_THRESHOLD, 2 ** 30);
+  mallopt(M_TOP_PAD, 2 ** 26);
+  free(malloc(2n ** 24n));
 }
 
 const PROT_READ_WRITE = 3;
