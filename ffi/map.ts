@@ -31,6 +31,7 @@ import { storeFlags, type StoreOptions } from "./input/store_options.ts";
 import * as range from "./input/range.ts";
 import * as views from "./input/views.ts";
 import { drawMap } from "./inspect/layout.ts";
+import { canvasOf } from "./inspect/options.ts";
 import type { Pmem2Memory } from "./memory.ts";
 import { mapAnywhere } from "./native/arena.ts";
 import { mapExisting } from "./native/existing_map.ts";
@@ -166,7 +167,8 @@ export class Pmem2Map implements Pmem2Memory {
    * @param path The path, or a `file:` URL.
    * @param options How to open the file, and how to map it.
    * @returns The map.
-   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {TypeError} If an argument has the wrong type, or an option doesn't
+   * exist.
    * @throws {RangeError} If a number is out of its range, or the map would reach
    * past the end of the file.
    * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
@@ -427,6 +429,11 @@ export class Pmem2Map implements Pmem2Memory {
    * The memory itself, without a copy: always the same object, and empty once the
    * map is closed. Needs `--allow-ffi` without a path.
    *
+   * A map that can't be written to has none, as JavaScript has no view that can
+   * only be read. Use {@linkcode Pmem2Map.read}, which copies. Or map the file
+   * with `sharing: "private"`: no copy, read permission is enough, and what is
+   * stored there stays in this process.
+   *
    * Don't transfer it (`postMessage` with a transfer list, `transfer()`): the map
    * can't be closed then. And don't close the map while something else is still
    * at work on the memory, like `crypto.scrypt` from node:crypto: that would
@@ -472,6 +479,18 @@ export class Pmem2Map implements Pmem2Memory {
    * map.persist(map.bytes.subarray(10, 13));
    * assertEquals(map.bytes[11], 2);
    * ```
+   *
+   * @example A file that is only read
+   * ```ts
+   * import { Pmem2Map } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const path = Deno.makeTempFileSync();
+   * Deno.writeTextFileSync(path, "hello");
+   * using map = Pmem2Map.open(path, { sharing: "private" });
+   * assertEquals(map.bytes.indexOf("l".charCodeAt(0)), 2);
+   * Deno.removeSync(path);
+   * ```
    */
   get bytes(): Uint8Array<ArrayBuffer> {
     return Pmem2Map.#views(this, "get the bytes").bytes;
@@ -485,8 +504,13 @@ export class Pmem2Map implements Pmem2Memory {
     // Empties them, if the map is gone.
     void map.live;
     if (map.handedOut !== null) return map.handedOut;
-    readable(value, action);
-    const native = writable(value, action);
+    const native = readable(value, action);
+    if (!native.traits.writable) {
+      throw isnt(
+        action,
+        'not writable: use read(), or map it with sharing: "private", whose views never reach the file',
+      );
+    }
     try {
       return native.views;
     } catch (error) {
@@ -987,9 +1011,10 @@ export class Pmem2Map implements Pmem2Memory {
   ): string {
     // What is printed to find an error must not throw one.
     if (!(isObject(this) && #native in this)) return "Pmem2Map {}";
+    const canvas = canvasOf(options);
     const { live, address, size, granularity, traits } = this.#native;
     if (!live) return "Pmem2Map (closed)";
-    return drawMap({
+    return canvas.indent(drawMap({
       address,
       size,
       granularity: granularities[granularity]!,
@@ -998,10 +1023,7 @@ export class Pmem2Map implements Pmem2Memory {
       sourceOffset: traits.sourceOffset,
       readable: traits.readable,
       writable: traits.writable,
-    }, {
-      columns: options?.breakLength ?? 80,
-      colors: options?.colors ?? false,
-    });
+    }, canvas));
   }
 }
 

@@ -17,6 +17,8 @@ import {
 import { callable, typeError } from "./input/caller.ts";
 import { fileSettings, type OpenOptions } from "./input/open_options.ts";
 import { pathOf } from "./input/path.ts";
+import { drawSource } from "./inspect/layout.ts";
+import { canvasOf } from "./inspect/options.ts";
 import { lengthOf, writableLengthOf } from "./input/views.ts";
 import { NativeSource } from "./native/source.ts";
 import { requireStack } from "./process/stack.ts";
@@ -458,6 +460,28 @@ export class Pmem2Source implements Disposable {
   /** Closes the source at the end of a `using`'s block. */
   [Symbol.dispose](): void {
     Pmem2Source.#of(this, "dispose of the source").close();
+  }
+
+  /** What `console.log` shows: path, size, and what it's made of. */
+  [Symbol.for("Deno.customInspect")](
+    _inspect: unknown,
+    options?: Deno.InspectOptions,
+  ): string {
+    // What is printed to find an error must not throw one.
+    if (!(isObject(this) && #native in this)) return "Pmem2Source {}";
+    const canvas = canvasOf(options);
+    const native = this.#native;
+    if (native.closed) return "Pmem2Source (closed)";
+    let size: number | null = null;
+    let fd: number | null = null;
+    try {
+      size = native.size;
+      fd = native.anonymous ? null : native.descriptor;
+    } catch {
+      // Whoever owns the descriptor has closed it.
+    }
+    const { path, anonymous } = native;
+    return canvas.indent(drawSource({ size, path, fd, anonymous }, canvas));
   }
 }
 

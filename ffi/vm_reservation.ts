@@ -30,6 +30,7 @@ import type { OpenOptions } from "./input/open_options.ts";
 import { optionNames, optionsOf } from "./input/options.ts";
 import { pathOf } from "./input/path.ts";
 import { drawReservation } from "./inspect/layout.ts";
+import { canvasOf, DEFAULT_ITEMS } from "./inspect/options.ts";
 import * as maps from "./map.ts";
 import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
 import type { NativeMap } from "./native/map.ts";
@@ -594,12 +595,9 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     // What is printed to find an error must not throw one.
     if (!(isObject(this) && #native in this)) return "Pmem2VmReservation {}";
     const native = this.#native;
-    // All of it before the check: a getter may close the reservation.
-    const limit = options?.iterableLimit ?? DEFAULT_ITERABLE_LIMIT;
-    const columns = options?.breakLength ?? 80;
-    const colors = options?.colors ?? false;
+    const canvas = canvasOf(options);
     if (native.closed) return "Pmem2VmReservation (closed)";
-    return drawReservation({
+    return canvas.indent(drawReservation({
       pageSize: pageSize(),
       address: native.address,
       size: native.size,
@@ -615,15 +613,13 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
       })),
       gaps: gapsOf(native),
     }, {
-      columns,
-      colors,
-      rows: limit === DEFAULT_ITERABLE_LIMIT ? DEFAULT_ROWS : limit,
-    });
+      ...canvas,
+      // Deno's default is for items of a few characters; here each has a line.
+      rows: canvas.items === DEFAULT_ITEMS ? DEFAULT_ROWS : canvas.items,
+    }));
   }
 }
 
-/** Deno's, for items of a few characters; here each has a line. */
-const DEFAULT_ITERABLE_LIMIT = 100;
 const DEFAULT_ROWS = 10;
 
 /** An iterator over a walk. */

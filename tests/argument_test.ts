@@ -20,7 +20,7 @@ function others(...except: string[]): [unknown, string][] {
     ["symbol", Symbol("s"), "a symbol"],
     ["function", () => {}, "a function"],
     ["object", {}, "an object"],
-    ["object", [4096], "an object"],
+    ["object", [4096], "an array"],
     ["null", null, "null"],
     ["undefined", undefined, "undefined"],
   ];
@@ -230,6 +230,54 @@ Deno.test("a wrong type is a TypeError that names parameter, rule and value", ()
   }
   assertEquals([...reservation], [all.inner]);
   assertEquals(Deno.statSync(path).size, 4 * PAGE);
+});
+
+Deno.test("an object of the wrong type is named by its class", () => {
+  using all = new Setting();
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const lying = {
+    get constructor() {
+      throw new Error("asked");
+    },
+    get [Symbol.toStringTag]() {
+      throw new Error("asked");
+    },
+  };
+  class Named {}
+  class Unnameable {
+    static name = "a name\n";
+  }
+  for (
+    const [value, shown] of [
+      [new ArrayBuffer(8), "an ArrayBuffer"],
+      [new SharedArrayBuffer(8), "a SharedArrayBuffer"],
+      [new DataView(new ArrayBuffer(8)), "a DataView"],
+      [new Uint16Array(8), "a Uint16Array"],
+      [new Int8Array(8), "an Int8Array"],
+      [[1, 2], "an array"],
+      [new Proxy([], {}), "an array"],
+      [Promise.resolve(), "a Promise"],
+      [new Map(), "a Map"],
+      [new URL("file:///"), "a URL"],
+      [all.map, "a Pmem2Map"],
+      [all.source, "a Pmem2Source"],
+      [new Named(), "a Named"],
+      [new (class extends Named {})(), "a Named"],
+      [new Unnameable(), "an object"],
+      [{}, "an object"],
+      [Object.create(null), "an object"],
+      [Object.create(lying), "an object"],
+      [lying, "an object"],
+      [proxy, "an object"],
+    ] as const
+  ) {
+    assertThrows(
+      () => all.map.read(value),
+      TypeError,
+      `as target must be a Uint8Array: received ${shown}`,
+    );
+  }
 });
 
 Deno.test("a number out of its range is a RangeError that says so", () => {

@@ -2,6 +2,8 @@ import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
+import { noTerminal, runOnTerminal } from "./support/terminal.ts";
+import { testUnless } from "./support/test_unless.ts";
 import { PAGE } from "./support/page.ts";
 
 /** How many lines of a drawing have a map or a gap, and its last line. */
@@ -101,6 +103,8 @@ Deno.test("console.log() prints what Deno.inspect() gives", async () => {
     reservation.close();
     console.log(map, reservation);
     console.log(source);
+    source.close();
+    console.log(source, Object.create(Pmem2Source.prototype));
   `);
   assertEquals([ended.code, ended.stderr], [0, ""]);
   assertMatch(
@@ -108,7 +112,12 @@ Deno.test("console.log() prints what Deno.inspect() gives", async () => {
     /^Pmem2Map 4 KiB at 0x[0-9a-f]+, byte, shared\nPmem2VmReservation 16 KiB at/,
   );
   assert(
-    ended.stdout.includes("Pmem2Map (closed) Pmem2VmReservation (closed)\n"),
+    ended.stdout.endsWith(`\
+Pmem2Map (closed) Pmem2VmReservation (closed)
+Pmem2Source 4 KiB, anonymous
+Pmem2Source (closed) Pmem2Source {}
+`),
+    ended.stdout,
   );
 });
 
@@ -123,3 +132,86 @@ Deno.test("console.log() changes nothing", () => {
   assertEquals([...reservation], [inner]);
   assertEquals(reservation.map(source).offset, 0);
 });
+
+Deno.test("console.log() shows a source on a line", () => {
+  using scratch = new Scratch();
+  using source = Pmem2Source.open(scratch.file("a", 5000));
+  const shown = Deno.inspect(source, { breakLength: 400 });
+  assertEquals(
+    shown,
+    `Pmem2Source ${scratch.path("a")} 5,000 B, descriptor ${source.fd}`,
+  );
+  using again = Pmem2Source.fromFd(source.fd!);
+  source.close();
+  assertEquals(Deno.inspect(again), "Pmem2Source of unknown size");
+});
+
+Deno.test("console.log() indents what stands in something else", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  reservation.map(source);
+  const alone = Deno.inspect(reservation, { breakLength: 72 }).split("\n");
+  const inside = Deno.inspect({ in: { list: [reservation] } }).split("\n");
+  const at = inside.findIndex((line) => line.includes("Pmem2VmReservation"));
+  assertEquals(
+    // Six columns of eighty are the indentation.
+    inside.slice(at, at + alone.length).map((line) => line.slice(0, 6)),
+    alone.map(() => " ".repeat(6)),
+  );
+  for (const line of inside) assert(line.length <= 80, line);
+});
+
+Deno.test("console.log() takes no option for what it isn't", () => {
+  using reservation = new Pmem2VmReservation(4 * PAGE);
+  const [map, { prototype }] = [
+    Symbol.for("Deno.customInspect"),
+    Pmem2VmReservation,
+  ];
+  const inspect = Reflect.get(prototype, map);
+  const expected = inspect.call(reservation, Deno.inspect);
+  for (const value of ["80", {}, null, Symbol(), 1n, NaN, () => 80]) {
+    for (
+      const option of [
+        "breakLength",
+        "iterableLimit",
+        "indentationLvl",
+        "colors",
+      ]
+    ) {
+      assertEquals(
+        inspect.call(reservation, Deno.inspect, { [option]: value }),
+        expected,
+        `${option} ${String(value)}`,
+      );
+    }
+  }
+});
+
+testUnless(
+  noTerminal,
+  "console.log() draws as wide as the terminal",
+  async () => {
+    using scratch = new Scratch(Deno.makeTempDirSync());
+    const program = scratch.path("program.js");
+    Deno.writeTextFileSync(
+      program,
+      `
+      import { Pmem2VmReservation } from "${new URL(
+        "../mod.ts",
+        import.meta.url,
+      )}";
+      using reservation = new Pmem2VmReservation(${4 * PAGE});
+      console.log(reservation);
+    `,
+    );
+    for (const columns of [40, 80, 150]) {
+      const { code, stdout } = await runOnTerminal(
+        [Deno.execPath(), "run", "--no-check", "-A", program],
+        { columns, env: { NO_COLOR: "1" } },
+      );
+      assertEquals(code, 0, stdout);
+      const bar = stdout.split("\n").find((line) => /^·+$/.test(line));
+      assertEquals(bar?.length, columns, stdout);
+    }
+  },
+);

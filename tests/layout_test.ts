@@ -2,10 +2,12 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   drawMap,
   drawReservation,
+  drawSource,
   formatSize,
   type Layout,
   type LayoutMap,
   type MapDetails,
+  type SourceDetails,
 } from "../ffi/inspect/layout.ts";
 
 const KIB = 1024;
@@ -261,11 +263,60 @@ Deno.test("drawReservation() wraps a header that is too long", () => {
   );
 });
 
-Deno.test("drawReservation() draws fewer than 60 columns, or none, as 60", () => {
-  const expected = drawReservation(THREE_MAPS, PLAIN);
-  for (const columns of [59.9, 60.9, 1, 0, -1, NaN]) {
+Deno.test("drawReservation() draws fewer than 32 columns, or none, as 32", () => {
+  const expected = drawReservation(THREE_MAPS, { ...PLAIN, columns: 32 });
+  for (const columns of [31.9, 32.9, 1, 0, -1, NaN]) {
     assertEquals(drawReservation(THREE_MAPS, { ...PLAIN, columns }), expected);
   }
+});
+
+Deno.test("drawReservation() gives paths lines of their own where it's narrow", () => {
+  assertEquals(
+    drawReservation(THREE_MAPS, { ...PLAIN, columns: 40 }),
+    `\
+Pmem2VmReservation 64 KiB
+  at 0x7f1200000000, 3 maps
+${"█".repeat(5)}${"▒".repeat(5)}${"·".repeat(28)}${"█".repeat(2)}
+█ 0x0000  5,000 B    page
+    notes.db
+▒ 0x2000      8 KiB  cache-line  ro
+    /srv/data/2024/november…/journal.log
+· 0x4000     44 KiB  free
+█ 0xf000      4 KiB  byte            no path`,
+  );
+});
+
+Deno.test("drawMap() and drawSource() give a path the room that there is", () => {
+  const path = "/srv/data/2024/november/journal/journal.log";
+  const details = { ...DETAILS, path };
+  assertEquals(
+    drawMap(details, { columns: 40, colors: false }).split("\n")[0],
+    "Pmem2Map /srv/data/2024/nov…/journal.log",
+  );
+  const source = { size: 5000, path, fd: 7, anonymous: false };
+  for (const columns of [50, 60, 80]) {
+    const drawn = drawSource(source, { columns, colors: false });
+    assert(drawn.length <= columns, drawn);
+    assert(drawn.endsWith("journal.log 5,000 B, descriptor 7"), drawn);
+  }
+});
+
+Deno.test("drawSource() tells what a source is made of", () => {
+  const draw = (details: Partial<SourceDetails>) =>
+    drawSource(
+      { size: 5000, path: null, fd: null, anonymous: false, ...details },
+      { columns: 80, colors: false },
+    );
+  assertEquals(
+    draw({ anonymous: true }),
+    "Pmem2Source 5,000 B, anonymous",
+  );
+  assertEquals(draw({ fd: 7 }), "Pmem2Source 5,000 B, descriptor 7");
+  assertEquals(draw({ size: null }), "Pmem2Source of unknown size");
+  assertEquals(
+    draw({ path: "a b", fd: 7 }),
+    'Pmem2Source "a b" 5,000 B, descriptor 7',
+  );
 });
 
 Deno.test("drawReservation() ends the bar somewhere if the columns don't", () => {
@@ -474,7 +525,8 @@ Pmem2VmReservation 20 KiB at 0x7f1200000000, 5 maps
 ████████████▒▒▒▒▒▒▒▒▒▒▒▒████████████▒▒▒▒▒▒▒▒▒▒▒▒████████████
 █ 0x0000  4 KiB  page              a.db
 ▒ 0x1000  4 KiB  page              a.db from 0x1000
-█ 0x2000  4 KiB  page  private     jou…og from 0x10000000000
+█ 0x2000  4 KiB  page  private
+    /srv/data/2024/november/…/journal.log from 0x10000000000
 ▒ 0x3000  4 KiB  page  private ro  no path
 █ 0x4000  4 KiB  page  no access   b.db`,
   );

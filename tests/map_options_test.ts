@@ -6,7 +6,9 @@ import {
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { numberOf } from "../ffi/c/error_code.ts";
+import { remedyOf } from "../ffi/native/remedy.ts";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
@@ -165,7 +167,12 @@ Deno.test("offset and length of an anonymous source", () => {
 Deno.test("an empty file is refused", () => {
   using scratch = new Scratch();
   for (const [, map] of ways(scratch.file("a", 0))) {
-    assertRefused(() => map(), "PMEM2_E_SOURCE_EMPTY", "pmem2_map_new");
+    const { message } = assertRefused(
+      () => map(),
+      "PMEM2_E_SOURCE_EMPTY",
+      "pmem2_map_new",
+    );
+    assertMatch(message, /; open it with size\b/);
     assertThrows(() => map({ length: PAGE }), RangeError);
     assertThrows(() => map({ offset: PAGE }), RangeError);
   }
@@ -278,5 +285,45 @@ Deno.test("every granularity can be forced on the whole process", async () => {
     const text = Deno.readTextFileSync(path);
     assert(text.startsWith(force));
     assertEquals(text[10], "A");
+  }
+});
+
+Deno.test("a refusal says what the caller can do about it", () => {
+  using scratch = new Scratch();
+  using source = Pmem2Source.open(scratch.file("a", PAGE), { write: false });
+  const { message } = assertRefused(
+    () => Pmem2Map.from(source),
+    "PMEM2_E_NO_ACCESS",
+    "pmem2_map_new",
+  );
+  assertMatch(
+    message,
+    /; its file is open for reading alone: pass write: false, or sharing: "private"$/,
+  );
+  using read = Pmem2Map.from(source, { write: false });
+  using copy = Pmem2Map.from(source, { sharing: "private" });
+  assertEquals([read.size, copy.size], [PAGE, PAGE]);
+});
+
+Deno.test("remedyOf() depends on what was mapped, and how", () => {
+  const file = { anonymous: false, path: "/a" };
+  const anonymous = { anonymous: true, path: null };
+  const shared = { shared: true, write: true, exec: false };
+  for (
+    const [code, source, settings, remedy] of [
+      ["PMEM2_E_NO_ACCESS", file, shared, /write: false/],
+      ["PMEM2_E_NO_ACCESS", file, { ...shared, write: false }, /^$/],
+      ["PMEM2_E_SOURCE_EMPTY", file, shared, /open it with size/],
+      ["PMEM2_E_GRANULARITY_NOT_SUPPORTED", file, shared, /"page"/],
+      ["ENOMEM", file, shared, /^$/],
+      ["ENOMEM", file, { ...shared, shared: false }, /map less, with offset/],
+      ["ENOMEM", anonymous, shared, /ask for less/],
+      ["EPERM", file, shared, /^$/],
+      ["EPERM", file, { ...shared, exec: true }, /noexec/],
+      ["ENODEV", file, shared, /can not be mapped/],
+      ["PMEM2_E_MAPPING_EXISTS", file, shared, /^$/],
+    ] as const
+  ) {
+    assertMatch(remedyOf(numberOf(code), source, settings), remedy, code);
   }
 });

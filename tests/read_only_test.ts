@@ -219,3 +219,20 @@ Deno.test("a read-only map shows what is stored through another", () => {
   assertEquals([...bytes], [9, 8, 7]);
   assertThrows(() => reader.fill(1), TypeError, "not writable");
 });
+
+Deno.test("a map that has no views says what else there is", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("a", 5000);
+  using map = Pmem2Map.open(path, { write: false });
+  for (const view of ["bytes", "buffer"] as const) {
+    assertThrows(
+      () => map[view],
+      TypeError,
+      `Cannot get the ${view} as the map is not writable: use read(), or map it with sharing: "private", whose views never reach the file`,
+    );
+  }
+  using whole = Pmem2Map.open(path, { sharing: "private" });
+  assertEquals(whole.bytes, Deno.readFileSync(path));
+  whole.bytes.fill(0);
+  assertEquals(Deno.readFileSync(path)[5], 5);
+});

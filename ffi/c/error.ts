@@ -96,13 +96,20 @@ function takeMessage(): string {
   return fromCString(bytes);
 }
 
-/** What a failure of libpmem2 on this thread throws. */
+/**
+ * What a failure of libpmem2 on this thread throws.
+ *
+ * @param remedy What to do about it, if that is known.
+ */
 export function failure(
   result: number,
   call: string,
   path: string | null = null,
+  remedy = "",
 ): Pmem2Error {
-  return new Pmem2Error(result, call, takeMessage(), path);
+  const message = takeMessage();
+  const both = message !== "" && remedy !== "" ? `${message}; ${remedy}` : "";
+  return new Pmem2Error(result, call, both || message || remedy, path);
 }
 
 /**

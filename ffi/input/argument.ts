@@ -7,31 +7,13 @@
  */
 
 import { rangeError, typeError } from "./caller.ts";
+import { show } from "./show.ts";
 
 /** Linux's address space, on x86-64 and on arm64: the most for a size in bytes. */
 export const MAX_SIZE = 2 ** 47;
 
 /** Highest number of a file descriptor: C's INT_MAX. */
 export const MAX_FD = 2 ** 31 - 1;
-
-/** How a value is named in an error. */
-export function show(value: unknown): string {
-  switch (typeof value) {
-    case "string":
-      return JSON.stringify(
-        value.length > 80 ? `${value.slice(0, 80)}…` : value,
-      );
-    case "bigint":
-      return `${value}n`;
-    case "symbol":
-    case "function":
-      return `a ${typeof value}`;
-    case "object":
-      return value === null ? "null" : "an object";
-    default:
-      return Object.is(value, -0) ? "-0" : `${value}`;
-  }
-}
 
 /** A `TypeError` for what has the wrong type. */
 export function wrongType(

@@ -5,8 +5,9 @@
  * @module
  */
 
-import { show, wrongType } from "./argument.ts";
+import { wrongType } from "./argument.ts";
 import { typeError } from "./caller.ts";
+import { show } from "./show.ts";
 
 /** The names of the options that a call takes. */
 export type OptionNames = Readonly<Record<string, true>>;

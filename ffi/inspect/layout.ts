@@ -42,7 +42,10 @@ export interface MapDetails extends DrawnMap {
 
 /** How to draw. */
 export interface DrawOptions {
-  /** No line gets wider, except that less than 60 columns are drawn as 60. */
+  /**
+   * No line gets wider, except that less than 32 columns are drawn as 32, and that
+   * what is not a path isn't cut off.
+   */
   readonly columns: number;
   readonly colors: boolean;
 }
@@ -66,7 +69,9 @@ interface Run {
   readonly cells: number;
 }
 
-const MIN_COLUMNS = 60;
+const MIN_COLUMNS = 32;
+/** What a path is given at the least, or else a line of its own. */
+const MIN_PATH = 10;
 const MAX_BAR = 200;
 const FREE = "·";
 const LOST = "×";
@@ -90,10 +95,12 @@ export function drawReservation(
       .map((cells, index) => ({ glyph: glyphs[index]!, cells }));
   const count = ranges.filter((range) => range.map !== null).length;
 
-  const lines = wrap([
-    `Pmem2VmReservation ${formatSize(layout.size)} at ${hex(layout.address)}`,
-    `${formatCount(count)} ${count === 1 ? "map" : "maps"}`,
-  ], columns);
+  const title = `Pmem2VmReservation ${formatSize(layout.size)}`;
+  const place = `at ${hex(layout.address)}`;
+  const maps = `${formatCount(count)} ${count === 1 ? "map" : "maps"}`;
+  const lines = title.length + 1 + place.length + 1 <= columns
+    ? wrap([`${title} ${place}`, maps], columns)
+    : [title, ...wrap([`  ${place}`, maps], columns)];
   lines.push(
     bar.map(({ glyph, cells }) => paint(glyph, glyph.repeat(cells))).join(""),
   );
@@ -132,10 +139,45 @@ export function drawMap(
     return wrap([start + end, ...traits], columns).join("\n");
   }
   const rest = `${start} ${[end, ...traits].join(", ")}`.length;
-  const name = formatPath(map.path, Math.max(columns - rest, 10));
-  const lines = wrap([`${start}${name} ${end}`, ...traits], columns);
+  const wide = start.length + MIN_PATH + 1 + end.length + 1 <= columns;
+  const name = formatPath(
+    map.path,
+    wide ? Math.max(columns - rest, MIN_PATH) : columns - start.length,
+  );
+  const lines = wide
+    ? wrap([`${start}${name} ${end}`, ...traits], columns)
+    : [start + name, ...wrap([`  ${end}`, ...traits], columns)];
   const drawn = lines.join("\n").slice(start.length + name.length);
   return start + painter(colors)(MAPPED[0], name) + drawn;
+}
+
+/** What is shown of a source. */
+export interface SourceDetails {
+  /** Null where it can't be told. */
+  readonly size: number | null;
+  readonly path: string | null;
+  /** Null for anonymous memory, and where it can't be told. */
+  readonly fd: number | null;
+  readonly anonymous: boolean;
+}
+
+/** Shows a source on one line, or more where the columns don't suffice. */
+export function drawSource(
+  { size, path, fd, anonymous }: SourceDetails,
+  { columns, colors }: DrawOptions,
+): string {
+  columns = wholeColumns(columns);
+  const start = "Pmem2Source ";
+  const end = [size === null ? "of unknown size" : formatSize(size)];
+  if (anonymous) end.push("anonymous");
+  else if (fd !== null) end.push(`descriptor ${fd}`);
+  if (path === null) return start + end.join(", ");
+  const rest = ` ${end.join(", ")}`;
+  const name = formatPath(
+    path,
+    Math.max(columns - start.length - rest.length, MIN_PATH),
+  );
+  return start + painter(colors)(MAPPED[0], name) + rest;
 }
 
 /**
@@ -307,7 +349,12 @@ function table(ranges: Range[], size: number, columns: number): string[] {
     const end = sourceOffset > 0 ? ` ${from(row.map)}` : "";
     // The glyph and a space go before the line.
     const room = columns - line.length - 2 - end.length;
-    return line + (path === null ? "no path" : formatPath(path, room)) + end;
+    if (path === null) return `${line}no path${end}`;
+    return room < MIN_PATH
+      ? `${line.trimEnd()}\n    ${
+        formatPath(path, columns - 4 - end.length)
+      }${end}`
+      : line + formatPath(path, room) + end;
   });
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { cell, cellWith, received } from "../c/cell.ts";
-import { check, clearMessage, Pmem2Error } from "../c/error.ts";
+import { check, clearMessage, failure, Pmem2Error } from "../c/error.ts";
 import {
   configFunctions,
   fileFunctions,
@@ -28,6 +28,7 @@ import { checkMappingLimit } from "../process/mapping_limit.ts";
 import { requireStack } from "../process/stack.ts";
 import { emulatedMap } from "./emulation.ts";
 import { type MapArena, type MapOwner, NativeMap, traitsOf } from "./map.ts";
+import { remedyOf } from "./remedy.ts";
 import type { NativeSource } from "./source.ts";
 import { unmapDue } from "./unmapping.ts";
 
@@ -129,7 +130,10 @@ function mapSource(
     flockfile(file);
     const result = pmem2_map_new(cell(), config, pointer);
     funlockfile(file);
-    check(result, "pmem2_map_new");
+    if (result !== 0) {
+      const remedy = remedyOf(result, source, settings);
+      throw failure(result, "pmem2_map_new", source.path, remedy);
+    }
     return received();
   } finally {
     c.pmem2_config_delete(cellWith(config));
