@@ -14,7 +14,9 @@
 
 import { parseArguments, usage, UsageError } from "./arguments.ts";
 import { runCommand } from "./command.ts";
+import { cutPowerRepeatedly } from "./power_cut.ts";
 import { Report } from "./report.ts";
+import { prepare } from "./session.ts";
 
 /**
  * Does what the command line says, writing to this process's standard output and
@@ -38,7 +40,14 @@ export async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const report = new Report(options);
-  return await runCommand(options, report);
+  switch (options.mode) {
+    case "prepare":
+      return await prepare(options, report);
+    case "power-cut":
+      return await cutPowerRepeatedly(options, report);
+    default:
+      return await runCommand(options, report);
+  }
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

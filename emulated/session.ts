@@ -80,6 +80,25 @@ export class Session {
   }
 }
 
+/** Fills the cache. */
+export async function prepare(
+  options: Options,
+  report: Report,
+): Promise<number> {
+  try {
+    const equipment = await equip(cacheFolder(), options.architecture, report);
+    report.endProgress();
+    report.say(`Ready after ${elapsed()} s: ${describe(equipment)}`);
+    return 0;
+  } catch (error) {
+    report.endProgress();
+    report.say(
+      error instanceof UnavailableError ? error.message : Deno.inspect(error),
+    );
+    return status.unavailable;
+  }
+}
+
 /**
  * Gets everything ready for the commands, and gives `body` the session.
  *
