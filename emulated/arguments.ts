@@ -27,8 +27,8 @@ that they have outside; it has no network. The command finds in its environment:
   PMEM_DEVDAX       a device to map (devdax)
   PMEM_GRANULARITY  what these give: cache-line, or byte with --eadr
   PMEM_DISK_DIR     a folder on a disk: page granularity
-  PMEM_FAILING_DIR  with --failing-disk: a folder on a disk where no data of
-                    a file can be written (EIO)
+  PMEM_FAILING_DIR  with --failing-disk: a folder on a disk that refuses to
+                    write the pages of a file (EIO)
   PMEM2_TEST_DIR    the same as PMEM_DIR, unless set with --env
 
 Options:

@@ -62,20 +62,17 @@ export function deviceArguments(
     `memory-backend-file,id=${name},share=on,mem-path=${name}.img,size=${size},align=2M`,
     ...["-device", `nvdimm,id=nvdimm-${name},memdev=${name}`],
   ];
-  const disk = (name: string, options: string, filter = "") => [
-    ...["-blockdev", `driver=file,node-name=${name}-file,${options}`],
-    ...[
-      "-blockdev",
-      `${filter || "driver=raw"},node-name=${name},file=${name}-file`,
-    ],
+  const disk = (name: string, file: string, filter: string) => [
+    ...["-blockdev", `node-name=${name}-file,driver=file,filename=${file}`],
+    ...["-blockdev", `node-name=${name},${filter}=${name}-file`],
     "-device",
     `virtio-blk-pci,drive=${name},serial=${name},werror=report,rerror=report`,
   ];
   const image = (name: string) =>
     disk(
       name,
-      `filename=${name}.squashfs,read-only=on`,
-      "driver=raw,read-only=on",
+      `${name}.squashfs,read-only=on`,
+      "driver=raw,read-only=on,file",
     );
   const largest = memory + size + devdaxSize + 1024 * MiB;
   return [
@@ -85,12 +82,12 @@ export function deviceArguments(
     ...nvdimm("devdax", devdaxSize),
     ...image("system"),
     ...image("project"),
-    ...disk("disk", "filename=disk.img"),
+    ...disk("disk", "disk.img", "driver=raw,file"),
     ...failingDisk
       ? disk(
         "failing",
-        "filename=failing.img",
-        "driver=blkdebug,config=failing.conf",
+        "failing.img",
+        "driver=blkdebug,config=failing.conf,image",
       )
       : [],
     ...["-device", "virtio-serial-pci"],

@@ -1,6 +1,6 @@
 import type { Granularity } from "../../mod.ts";
 
-/** The machine that `deno task test:emulated` boots, as its tests see it. */
+/** The machine that the tool in emulated/ boots, as its tests see it. */
 export interface PersistentMemory {
   /** A folder on ext4 with DAX. */
   readonly fsdax: string;
@@ -17,19 +17,19 @@ export interface PersistentMemory {
 const machine = describe();
 
 function describe(): PersistentMemory | null {
-  const fsdax = Deno.env.get("PMEM2_TEST_FSDAX");
+  const fsdax = Deno.env.get("PMEM_DIR");
   if (fsdax === undefined) return null;
   const get = (name: string) => {
     const value = Deno.env.get(name);
-    if (!value) throw new Error(`${name} must be set with PMEM2_TEST_FSDAX`);
+    if (!value) throw new Error(`${name} must be set with PMEM_DIR`);
     return value;
   };
   return {
     fsdax,
-    ext4: get("PMEM2_TEST_EXT4"),
-    devdax: get("PMEM2_TEST_DEVDAX"),
-    pmem: get("PMEM2_TEST_PMEM"),
-    granularity: get("PMEM2_TEST_GRANULARITY") as Granularity,
+    ext4: get("PMEM_DISK_DIR"),
+    devdax: get("PMEM_DEVDAX"),
+    pmem: get("PMEM_DEVICE"),
+    granularity: get("PMEM_GRANULARITY") as Granularity,
   };
 }
 

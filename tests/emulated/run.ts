@@ -1,47 +1,16 @@
 /**
- * Runs the tests in a machine with emulated persistent memory.
+ * Runs the tests in machines with emulated persistent memory, and those of the
+ * tool that makes the machines.
  *
- * Usage: deno task test:emulated [--all]
+ * Usage: deno task test:emulated [--all] [--arch=NAME] [FILE…]
  *
- * --all: run all tests even without KVM, where that takes long.
+ * --all: all tests, not only those that depend on the medium. That takes long
+ * without KVM, where a machine is many times slower than its host.
  */
-import { say } from "./host.ts";
-import { type Equipment, Machine, makeMedia } from "./machine.ts";
-import { runSession } from "./session.ts";
 
-interface Case {
-  name: string;
-  medium: "fsdax" | "ext4";
-  persistence: "mem-ctrl" | "cpu";
-  /** Of the persistent memory. */
-  granularity: "cache-line" | "byte";
-}
+const TOOL = new URL("../../emulated/mod.ts", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 
-const CASES: Case[] = [
-  {
-    name: "fsdax and devdax, cache line",
-    medium: "fsdax",
-    persistence: "mem-ctrl",
-    granularity: "cache-line",
-  },
-  {
-    name: "fsdax and devdax with eADR, byte",
-    medium: "fsdax",
-    persistence: "cpu",
-    granularity: "byte",
-  },
-  {
-    name: "ext4 on a disk, page",
-    medium: "ext4",
-    persistence: "mem-ctrl",
-    granularity: "cache-line",
-  },
-];
-
-/**
- * The tests that depend on the medium: they must do where there is no KVM, as
- * the machine is many times slower than its host there.
- */
 const DEPENDENT_TESTS = [
   "existing_memory",
   "file",
@@ -54,83 +23,114 @@ const DEPENDENT_TESTS = [
   "view",
   "vm_reservation",
 ].map((noun) => `tests/${noun}_test.ts`);
+/** Where a processor is at issue, not a medium. */
+const ARM_TESTS = [
+  ...["walk", "search", "gap", "vm_reservation", "map", "memory", "view"],
+  ...["flush_async", "existing_memory", "symbols"],
+].map((noun) => `tests/${noun}_test.ts`);
 
-interface Selection {
-  /** Files and folders of the project. */
-  tests: string[];
-  /** Seconds that a machine may take for them. */
-  deadline: number;
+interface Case {
+  name: string;
+  options: string[];
+  command: string[];
 }
 
-function select(accelerator: "kvm" | "tcg", all: boolean): Selection {
-  if (all || accelerator === "kvm") {
-    return { tests: ["tests"], deadline: accelerator === "kvm" ? 900 : 7200 };
+function cases(
+  architecture: string | undefined,
+  tests: string[],
+  seconds: number,
+): Case[] {
+  const test = "deno test --allow-all";
+  const onMemory = ["sh", "-c", `${test} tests/emulated ${tests.join(" ")}`];
+  const options = [`--timeout=${seconds}`];
+  if (architecture !== undefined) {
+    options.push(`--arch=${architecture}`);
+    return [{
+      name: `fsdax and devdax, ${architecture}`,
+      options,
+      command: onMemory,
+    }];
   }
-  say("Without KVM, only the tests that depend on the medium (or with --all)");
-  for (const path of DEPENDENT_TESTS) {
-    Deno.statSync(new URL(`../../${path}`, import.meta.url));
-  }
-  return { tests: ["tests/emulated", ...DEPENDENT_TESTS], deadline: 900 };
-}
-
-/** Runs the tests on one medium; true if they pass. */
-async function runCase(
-  equipment: Equipment,
-  directory: string,
-  { name, medium, persistence, granularity }: Case,
-  { tests, deadline }: Selection,
-): Promise<boolean> {
-  const slug = name.replaceAll(/\W+/g, "-");
-  const folder = `${directory}/${slug}`;
-  await Deno.mkdir(folder);
-  await makeMedia(folder);
-  await using machine = new Machine(equipment, {
-    media: folder,
-    console: `${directory}/${slug}.console.log`,
-    job: "suite",
-    format: true,
-    persistence,
-    deadline,
-    environment: {
-      MEDIUM: medium,
-      GRANULARITY: granularity,
-      TESTS: tests.join(","),
+  const onDisk = `PMEM2_TEST_DIR=$PMEM_DISK_DIR exec ${test} ${
+    tests.join(" ")
+  }`;
+  return [
+    { name: "fsdax and devdax, cache line", options, command: onMemory },
+    {
+      name: "fsdax and devdax with eADR, byte",
+      options: [...options, "--eadr"],
+      command: onMemory,
     },
-  });
-  const output: string[] = [];
-  let status: string | undefined;
-  try {
-    for await (const line of machine.lines()) {
-      output.push(line);
-      status ??= /^exit status (\d+)$/.exec(line)?.[1];
-      if (/^running \d+ tests?|^(ok|FAILED) \|/.test(line)) {
-        say(`${name}: ${line}`);
+    {
+      name: "ext4 on a disk, page",
+      options,
+      command: ["sh", "-c", `${onDisk} --ignore=tests/emulated`],
+    },
+  ];
+}
+
+/** Runs one of them to its end; what it said is shown if it failed. */
+async function runCase({ name, options, command }: Case): Promise<boolean> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", TOOL, ...options, "--", ...command],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let output = "";
+  const collect = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+    let rest = "";
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) {
+        output += `${line}\n`;
+        if (/^(running \d+ tests?|(ok|FAILED) \||emulated: )/.test(line)) {
+          console.log(`${name}: ${line}`);
+        }
       }
     }
-  } catch (error) {
-    output.push(String(error));
-  }
-  await Deno.writeTextFile(`${directory}/${slug}.log`, output.join("\n"));
-  if (status === "0") return true;
-  const errors = output.indexOf(" ERRORS ");
-  console.log(output.slice(errors < 0 ? -40 : errors).join("\n"));
-  if (status === undefined) {
-    console.log(await Deno.readTextFile(`${directory}/${slug}.console.log`));
-  }
-  say(`${name}: ${status ? "tests failed" : "the machine broke off"}`);
-  return false;
+  };
+  await Promise.all([collect(child.stdout), collect(child.stderr)]);
+  const { success } = await child.status;
+  if (!success) console.log(output);
+  return success;
 }
 
-if (import.meta.main) {
-  const all = Deno.args.includes("--all");
-  await runSession(async (equipment, directory) => {
-    const selection = select(equipment.accelerator, all);
-    // Each machine has one processor; together they make the most of a few.
-    const results = await Promise.all(
-      CASES.map((each) => runCase(equipment, directory, each, selection)),
-    );
-    const passed = results.every((result) => result);
-    say(passed ? "All tests passed on all media" : "Some tests failed");
-    return passed;
-  });
+/** The tool's own tests, here on the host. */
+async function runToolTests(): Promise<boolean> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", "--allow-all", `${ROOT}/tests/emulated/tool.ts`],
+    cwd: ROOT,
+  }).spawn().status;
+  return success;
 }
+
+const all = Deno.args.includes("--all");
+const architecture = Deno.args.find((arg) => arg.startsWith("--arch="))
+  ?.slice("--arch=".length);
+const named = Deno.args.filter((arg) => !arg.startsWith("--"));
+const tests = named.length > 0
+  ? named
+  : all
+  ? ["tests"]
+  : architecture === undefined
+  ? DEPENDENT_TESTS
+  : ARM_TESTS;
+for (const path of tests) Deno.statSync(`${ROOT}/${path}`);
+
+// The types are checked once, here, where that's fast.
+const { success } = await new Deno.Command(Deno.execPath(), {
+  args: ["test", "--no-run", "tests/emulated", ...tests],
+  cwd: ROOT,
+}).spawn().status;
+if (!success) Deno.exit(1);
+// Each machine has one processor; together they make the most of a few.
+const results = await Promise.all(
+  cases(architecture, tests, all ? 7200 : 1500).map(runCase),
+);
+if (architecture === undefined) results.push(await runToolTests());
+const passed = results.every((result) => result);
+console.log(passed ? "All passed" : "Some failed");
+Deno.exit(passed ? 0 : 1);

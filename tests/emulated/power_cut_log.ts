@@ -1,0 +1,115 @@
+/**
+ * Appends to logs for good, acknowledging each record once it is durable, or
+ * checks that all that was acknowledged is there.
+ *
+ * Usage: power_cut_log.ts write|check MEDIUM:MODE…
+ *
+ * MEDIUM: "pmem", "devdax" or "disk". MODE: "persist", or one of two ways to lose
+ * data on a disk: "forget" leaves out what makes stores durable, "pretend" makes
+ * libpmem2 believe in cache-line granularity.
+ */
+import { Pmem2Map } from "@pmem2/pmem2";
+import { Log } from "../../examples/durable_log.ts";
+
+const MiB = 1024 * 1024;
+const SIZE = 32 * MiB;
+const record = new BigUint64Array(8);
+
+/** No two rounds and no two places in a log have the same record. */
+function makeRecord(round: bigint, index: number): Uint8Array {
+  const word = round << 32n | BigInt(index);
+  for (let i = 0; i < record.length; i++) record[i] = word * BigInt(i + 1);
+  return new Uint8Array(record.buffer);
+}
+
+function openLog(medium: string): Log {
+  if (medium === "devdax") {
+    return Log.open(Deno.env.get("PMEM_DEVDAX")!, { length: SIZE });
+  }
+  const folder = medium === "pmem" ? "PMEM_DIR" : "PMEM_DISK_DIR";
+  const path = `${Deno.env.get(folder)!}/log`;
+  return Log.open(path, { create: true, size: SIZE });
+}
+
+/** One write, one line: several workers share the stream. */
+function report(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+/** Appends until the power is cut. */
+function write(medium: string, mode: string): void {
+  if (mode === "pretend") {
+    Deno.env.set("PMEM2_FORCE_GRANULARITY", "CACHE_LINE");
+  } else if (mode === "forget") {
+    const { write } = Pmem2Map.prototype;
+    Pmem2Map.prototype.write = function (data, offset) {
+      write.call(this, data, offset, { flush: false, drain: false });
+    };
+  }
+  using log = openLog(medium);
+  log.rewind();
+  // A random number rather than a counted one: nothing else is kept.
+  const round = BigInt(Math.floor(Math.random() * 2 ** 30) + 1);
+  for (let index = 0;; index++) {
+    log.append(makeRecord(round, index));
+    report(`${medium} ${round} ${index + 1}`);
+  }
+}
+
+/** How many records of the round the log begins with, and if that is all. */
+function read(log: Log, round: bigint): { intact: number; whole: boolean } {
+  let intact = 0;
+  try {
+    for (const found of log) {
+      const expected = makeRecord(round, intact);
+      if (!found.every((byte, i) => byte === expected[i])) {
+        return { intact, whole: false };
+      }
+      intact++;
+    }
+  } catch (error) {
+    console.error(error);
+    return { intact, whole: false };
+  }
+  return { intact, whole: true };
+}
+
+/** Whether all is there that was acknowledged. */
+function check(medium: string, acknowledged: string[]): boolean {
+  const last = acknowledged.findLast((line) => line.startsWith(`${medium} `));
+  if (last === undefined) {
+    console.log(`${medium}: nothing was acknowledged`);
+    return true;
+  }
+  const [, round, count] = last.split(" ");
+  using log = openLog(medium);
+  const { intact, whole } = read(log, BigInt(round!));
+  const kept = intact >= Number(count) && whole;
+  console.log(
+    `${medium}: ${count} acknowledged, ${intact} found: ${
+      kept ? "kept" : "lost"
+    }`,
+  );
+  return kept;
+}
+
+const [what, ...writers] = Deno.args;
+const media = writers.map((writer) => writer.split(":") as [string, string]);
+if (what === "check") {
+  const path = Deno.env.get("PMEM_ACKNOWLEDGED")!;
+  const acknowledged = Deno.readTextFileSync(path).trimEnd().split("\n");
+  const kept = media.map(([medium]) => check(medium, acknowledged));
+  Deno.exit(kept.every(Boolean) ? 0 : 1);
+} else if (media.length === 1) {
+  write(...media[0]!);
+} else {
+  const children = media.map(([medium, mode]) =>
+    new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--allow-all", import.meta.filename!, "write"],
+        `${medium}:${mode}`,
+      ],
+    }).spawn()
+  );
+  await Promise.all(children.map((child) => child.status));
+}
