@@ -33,13 +33,16 @@ export interface Task {
   /** Paths to bring back. */
   out: string[];
   failingDisk: boolean;
+  /** The home directory, and npm's settings in it. */
+  home: string;
+  npmrc: string;
   /** What was acknowledged before the power was cut. */
   acknowledged?: Uint8Array;
 }
 
 /** The second part of the first root file system: what this boot is for. */
 export function packTask(task: Task): Uint8Array<ArrayBuffer> {
-  const { jobs, folders, out, failingDisk, acknowledged } = task;
+  const { jobs, folders, out, failingDisk, home, npmrc, acknowledged } = task;
   const entries: CpioEntry[] = [
     { name: "init", mode: 0o755, content: init },
     { name: "job", mode: 0o755 },
@@ -50,6 +53,7 @@ export function packTask(task: Task): Uint8Array<ArrayBuffer> {
         `jobs=${quote(jobs.map((_, index) => index + 1).join(" "))}`,
         ...jobs.map(({ stdout }, index) => `stdout_${index + 1}=${stdout}`),
         `failing=${failingDisk ? "yes" : ""}`,
+        `home=${quote(home)}`,
         "folders_in_tmp() {",
         ...folders.filter((path) => path.startsWith("/tmp/")).map((path) =>
           `  keep_in_tmp ${quote(path)}`
@@ -65,6 +69,7 @@ export function packTask(task: Task): Uint8Array<ArrayBuffer> {
       mode: 0o644,
       content: jobScript(job),
     })),
+    { name: "job/npmrc", mode: 0o644, content: npmrc },
     {
       name: "job/acknowledged",
       mode: 0o644,
@@ -183,6 +188,8 @@ if [ $failing ]; then
   echo "export PMEM_FAILING_DIR=${places.PMEM_FAILING_DIR}" >>/root/run/emulated/media
 fi
 cp /job/* /root/run/emulated
+mkdir -p "/root$home"
+cp /job/npmrc "/root$home/.npmrc"
 
 mkfifo /stdout /stderr
 find_port stderr

@@ -25,6 +25,10 @@ interface Round {
 
 const newline = 10;
 
+function shell(line: string): string[] {
+  return ["sh", "-c", line];
+}
+
 /**
  * Writes, cuts the power, boots and checks, as often as the options say; the exit
  * status is 0 if every check passed.
@@ -33,9 +37,7 @@ export function cutPowerRepeatedly(
   options: Options,
   report: Report,
 ): Promise<number> {
-  const commands = [options.writer, options.checker].filter((line) =>
-    !/["'\\$`|&;<>()]/.test(line)
-  ).map((line) => line.trim().split(/\s+/));
+  const commands = [options.writer, options.checker].map(shell);
   return runSession(options, report, commands, async (session) => {
     const code = await cutAndCheck(session, options, report);
     report.say(`exit status ${code} after ${elapsed()} s`);
@@ -86,12 +88,12 @@ async function boot(
   const { writer, checker, within } = session.options;
   const jobs = [];
   if (acknowledged !== undefined) {
-    const job = session.job(["sh", "-c", checker]);
+    const job = session.job(shell(checker));
     job.environment.set("PMEM_ACKNOWLEDGED", acknowledgedPath);
     jobs.push(job);
   }
   const writing = jobs.length + 1;
-  if (write) jobs.push(session.job(["sh", "-c", writer], "acknowledged"));
+  if (write) jobs.push(session.job(shell(writer), "acknowledged"));
   await using machine = await session.start({ jobs, out: [], acknowledged });
 
   let first = 0;

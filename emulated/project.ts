@@ -70,6 +70,13 @@ export async function packProject(
   });
 }
 
+/** The registries of npm's settings; the rest, with its secrets, stays here. */
+export function registriesOf(npmrc: string): string {
+  return npmrc.split("\n").filter((line) =>
+    /^\s*(@[^:]+:)?registry\s*=/.test(line)
+  ).map((line) => `${line}\n`).join("");
+}
+
 /** The variables that a command finds in the guest. */
 export function environmentFor(
   options: Options,
@@ -120,6 +127,11 @@ const flagsForCaching =
 /** What Deno is to do on the host before it's called so in the guest. */
 export function preparation(command: string[]): string[] | null {
   const [program, ...args] = command;
+  if (program === "sh" && args.length === 2 && args[0] === "-c") {
+    const line = args[1]!.trim();
+    const plain = !/["'\\$`|&;<>()*?\n]/.test(line);
+    return plain ? preparation(line.split(/\s+/)) : null;
+  }
   if (program !== "deno" && program !== Deno.execPath()) return null;
   const [subcommand, ...rest] = args;
   switch (subcommand) {

@@ -17,6 +17,7 @@ import {
   packProject,
   prepareDeno,
   type Project,
+  registriesOf,
 } from "./project.ts";
 import { elapsed, type Report } from "./report.ts";
 
@@ -49,10 +50,16 @@ export class Session {
   start(task: Pick<Task, "jobs" | "out" | "acknowledged">): Promise<Machine> {
     const { memory, size, eadr, timeout, failingDisk } = this.options;
     this.report.progress("Booting");
+    const home = Deno.env.get("HOME") || "/root";
+    let npmrc = "";
+    if (exists(`${home}/.npmrc`)) {
+      npmrc = registriesOf(Deno.readTextFileSync(`${home}/.npmrc`));
+    }
+    const { folders } = this.project;
     return Machine.start({
       ...{ equipment: this.equipment, folder: this.folder },
       ...{ memory, size, eadr, timeout },
-      task: { ...task, failingDisk, folders: this.project.folders },
+      task: { ...task, failingDisk, folders, home, npmrc },
     });
   }
 

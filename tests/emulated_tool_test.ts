@@ -11,7 +11,7 @@ import { packCpio } from "../emulated/cpio.ts";
 import { packTask, quote } from "../emulated/guest.ts";
 import { fletcher64, infoBlock } from "../emulated/info_block.ts";
 import { lines } from "../emulated/machine.ts";
-import { preparation } from "../emulated/project.ts";
+import { preparation, registriesOf } from "../emulated/project.ts";
 import { main } from "../emulated/mod.ts";
 
 const MiB = 1024 * 1024;
@@ -208,6 +208,8 @@ Deno.test("packTask() has scripts that a shell can read", async () => {
     folders: ["/tmp/it's", "/home/somebody"],
     out: ["/tmp/out"],
     failingDisk: false,
+    home: "/home/it's",
+    npmrc: "",
   }));
   for (const name of ["init", "job/settings", "job/1"]) {
     const child = new Deno.Command("sh", {
@@ -246,5 +248,18 @@ Deno.test("preparation() lets Deno do on the host what it can", () => {
     ...["cache", "--quiet", "main.js"],
   ]);
   assertEquals(preparation(["deno", "eval", "1"]), null);
-  assertEquals(preparation(["sh", "-c", "deno test"]), null);
+  assertEquals(preparation(["sh", "-c", " deno  test -A\n"]), [
+    ...["test", "--no-run", "-A"],
+  ]);
+  assertEquals(preparation(["sh", "-c", "deno test && rm a"]), null);
+  assertEquals(preparation(["sh", "-c", "A=$B deno test"]), null);
+});
+
+Deno.test("registriesOf() leaves out everything but the registries", () => {
+  const settings = "registry=https://a/\n//a/:_authToken=secret\n" +
+    "@b:registry = https://b/\n; registry=\nfund=false";
+  assertEquals(
+    registriesOf(settings),
+    "registry=https://a/\n@b:registry = https://b/\n",
+  );
 });
