@@ -2,6 +2,7 @@ import { type Granularity, Pmem2Map, type StoreOptions } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { libffiCall } from "../ffi/c/function_pointer.ts";
 import { randomBytes } from "./support/random.ts";
 import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
 import { libraryFile } from "./support/library_file.ts";
@@ -112,7 +113,7 @@ testUnless(
 );
 
 testUnless(
-  recorderObstacle(),
+  recorderObstacle() ?? (libffiCall() === null ? "there is no libffi" : null),
   "Pmem2Map.write(), move() and fill() flush, drain and hint as told",
   async () => {
     using scratch = new Scratch();

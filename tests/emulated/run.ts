@@ -40,7 +40,7 @@ function cases(
   tests: string[],
   seconds: number,
 ): Case[] {
-  const test = "deno test --allow-all";
+  const test = "deno test --allow-all --no-check";
   const onMemory = ["sh", "-c", `${test} tests/emulated ${tests.join(" ")}`];
   const options = [`--timeout=${seconds}`];
   if (architecture !== undefined) {
