@@ -5,7 +5,10 @@
  * @module
  */
 
-import { exists, messageOf, run, UnavailableError } from "./host.ts";
+import { messageOf, run, UnavailableError } from "./host.ts";
+
+/** What Debian's releases are signed with. */
+export const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 export interface AptOptions {
   /** Where it keeps its lists and archives. */
@@ -38,6 +41,9 @@ export class Apt {
       "Dir::State::status": `${directory}/status`,
       "Dir::Cache": directory,
       "Dir::Cache::archives": `${directory}/archives`,
+      // Images for containers turn these off: each call would read it all anew.
+      "Dir::Cache::pkgcache": "pkgcache.bin",
+      "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
       "APT::Architecture": architecture,
       "APT::Architectures": architecture,
       "Acquire::Languages": "none",
@@ -49,7 +55,7 @@ export class Apt {
       settings["Dir::Etc::sourcelist"] = `${directory}/sources.list`;
       await Deno.writeTextFile(
         `${directory}/sources.list`,
-        `deb [arch=${architecture} signed-by=${keyring()}] ${await mirror()} ${release} main\n`,
+        `deb [arch=${architecture} signed-by=${keyring}] ${await mirror()} ${release} main\n`,
       );
     }
     const options = Object.entries(settings).flatMap(([name, value]) => [
@@ -118,16 +124,6 @@ export class Apt {
     }
     await Deno.remove(archives, { recursive: true });
   }
-}
-
-function keyring(): string {
-  const path = "/usr/share/keyrings/debian-archive-keyring.gpg";
-  if (!exists(path)) {
-    throw new UnavailableError(
-      `Cannot find ${path}: sudo apt-get install debian-archive-keyring`,
-    );
-  }
-  return path;
 }
 
 /** The host's mirror if it runs Debian, else the one for everybody. */

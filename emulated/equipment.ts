@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Apt } from "./apt.ts";
+import { Apt, keyring } from "./apt.ts";
 import {
   type Architecture,
   type ArchitectureName,
@@ -26,7 +26,7 @@ import type { Report } from "./report.ts";
 import { makeSquashfs } from "./squashfs.ts";
 
 /** Change it with whatever the cache holds. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 /** What the guest's programs are linked with, or open at run time. */
 const libraries = ["libc6", "libgcc-s1", "libpmem2", "libffi8", "libstdc++6"];
 const tools = ["busybox-static", "e2fsprogs"];
@@ -70,14 +70,16 @@ export async function equip(
     tar: "tar",
     ...architecture.firmware &&
       { [architecture.firmware.path]: architecture.firmware.package },
-    ...architecture.release && { xz: "xz-utils" },
+    ...architecture.release && { [keyring]: "debian-archive-keyring" },
+    // What modules may be compressed with.
+    xz: "xz-utils",
+    zstd: "zstd",
   }, (message) => report.progress(message));
 
   const packages = `${folder}/packages`;
   const release = await fetchPackages(folder, packages, architecture, report);
-  const kernel = `${packages}/boot/vmlinuz-${release}`;
+  const kernel = `${folder}/vmlinuz`;
   const initrd = `${folder}/initrd.img`;
-  if (!exists(initrd)) await buildInitrd(packages, release, initrd);
   const system = await buildSystem(folder, packages, architecture, report);
   const qemu = findProgram(architecture.qemu)!;
   const qemuVersion =
@@ -128,14 +130,32 @@ async function fetchPackages(
   const kernel = await findKernel(apt, architecture);
   const names = [kernel.name, ...await apt.closure([...libraries, ...tools])];
   // Debian's kernel package holds its modules, Ubuntu's doesn't.
-  for (const part of ["modules", "modules-extra"]) {
-    const name = `linux-${part}-${kernel.release}`;
-    if (await apt.knows(name)) names.push(name);
-  }
+  const modules = `linux-modules-${kernel.release}`;
+  if (await apt.knows(modules)) names.push(modules);
   report.progress(
     `Downloading ${kernel.name} and ${names.length - 1} more packages`,
   );
-  await apt.unpack([...new Set(names)], packages);
+  await apt.unpack(names, packages);
+  const initrd = `${folder}/initrd.img`;
+  try {
+    await buildInitrd(packages, kernel.release, initrd);
+  } catch (error) {
+    const more = `linux-modules-extra-${kernel.release}`;
+    if (!await apt.knows(more)) throw error;
+    await apt.unpack([more], packages);
+    await buildInitrd(packages, kernel.release, initrd);
+  }
+  const boot = `${packages}/boot/vmlinuz-${kernel.release}`;
+  await Deno.rename(boot, `${folder}/vmlinuz`);
+  const unused = [
+    ...["boot", "usr/lib/modules", "usr/share/doc", "usr/share/man"],
+    ...["usr/share/locale", "etc"],
+  ];
+  for (const name of unused) {
+    await Deno.remove(`${packages}/${name}`, { recursive: true }).catch(
+      () => {},
+    );
+  }
   await Deno.remove(directory, { recursive: true });
   await Deno.writeTextFile(complete, `${version}\n${kernel.release}\n`);
   return kernel.release;
@@ -200,8 +220,7 @@ async function buildInitrd(
       content,
     })),
   ];
-  await Deno.writeFile(`${target}.new`, packCpio(entries));
-  await Deno.rename(`${target}.new`, target);
+  await Deno.writeFile(target, packCpio(entries));
 }
 
 /** The image with the system's files and the Deno that runs this tool. */
@@ -224,10 +243,6 @@ async function buildSystem(
   const root = `${folder}/root`;
   await Deno.remove(root, { recursive: true }).catch(() => {});
   await run("cp", ["-a", "--link", packages, root]);
-  const left = ["boot", "usr/lib/modules", "usr/share/doc", "usr/share/man"];
-  for (const name of [...left, "usr/share/locale", "etc"]) {
-    await Deno.remove(`${root}/${name}`, { recursive: true }).catch(() => {});
-  }
   const folders = ["dev", "proc", "sys", "tmp", "run", "root", "mnt", "etc"];
   for (const name of folders) {
     await Deno.mkdir(`${root}/${name}`, { recursive: true });
@@ -257,6 +272,7 @@ async function buildSystem(
   }
   await makeSquashfs([root], path, { keepPaths: false });
   await Deno.remove(root, { recursive: true });
+  await Deno.remove(`${folder}/deno_dir`, { recursive: true }).catch(() => {});
   await Deno.writeTextFile(key, wanted);
   return path;
 }

@@ -120,6 +120,8 @@ export class Machine implements AsyncDisposable {
   /** What comes out of a port, until the power is cut. */
   async *read(port: Port): AsyncGenerator<Uint8Array> {
     const connection = this.#connections.get(port)!;
+    // From here on it's closed at its end, which the end of QEMU brings.
+    this.#connections.delete(port);
     try {
       for await (const chunk of connection.readable) yield chunk;
     } catch (error) {
@@ -181,14 +183,7 @@ export class Machine implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.cutPower();
     await this.#status;
-    for (const connection of this.#connections.values()) {
-      try {
-        connection.close();
-      } catch (error) {
-        // The stream that was read to its end has closed it.
-        if (!(error instanceof Deno.errors.BadResource)) throw error;
-      }
-    }
+    for (const connection of this.#connections.values()) connection.close();
   }
 
   #limit(seconds: number, error: Error): void {
