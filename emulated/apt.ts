@@ -5,7 +5,7 @@
  * @module
  */
 
-import { messageOf, run, UnavailableError } from "./host.ts";
+import { run } from "./host.ts";
 
 /** What Debian's releases are signed with. */
 export const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -67,9 +67,7 @@ export class Apt {
       await run("apt-get", [...options, "update", "--quiet"]);
     } catch (error) {
       // One broken source of several may not matter.
-      if (!await apt.knows("libc6")) {
-        throw new UnavailableError(messageOf(error));
-      }
+      if (!await apt.knows("libc6")) throw error;
     }
     return apt;
   }

@@ -43,7 +43,7 @@ Options:
   --timeout SECONDS how long the command may take (1800)
   --arch NAME       x86-64, arm64, or arm64-16k: with pages of 16 KiB
                     (default: that of this host)
-  --verbose         tell more, and show what the kernel says
+  --verbose         tell what it's doing, and since when
 
 power-cut runs the writer and cuts the power within some seconds after the first
 line that it prints. Its complete lines are what it acknowledged: the checker,

@@ -9,7 +9,11 @@ export class UnavailableError extends Error {
   override readonly name = "UnavailableError";
 }
 
-/** Runs a program to its end and returns what it printed. */
+/**
+ * Runs a program of the host to its end and returns what it printed.
+ *
+ * @throws {UnavailableError} If it fails.
+ */
 export async function run(
   command: string,
   args: string[],
@@ -26,7 +30,7 @@ export async function run(
   if (!output.success) {
     const complaint = decoder.decode(output.stderr).trim();
     const line = [command, ...args].join(" ");
-    throw new Error(
+    throw new UnavailableError(
       `Cannot run "${line}": exit status ${output.code}\n${complaint}`,
     );
   }

@@ -152,7 +152,10 @@ export async function runSession(
       error instanceof BrokenOffError || error instanceof TimeoutError;
     report.endProgress();
     report.say(expected ? messageOf(error) : Deno.inspect(error));
-    if (exists(`${folder.path}/console.log`)) {
+    const log = `${folder.path}/console.log`;
+    if (exists(log)) {
+      const end = Deno.readTextFileSync(log).trim().split("\n").slice(-15);
+      for (const line of end) if (line !== "") report.say(`| ${line.trim()}`);
       report.say(`What the kernel said: ${folder.keepLog("console.log")}`);
     }
     const code = error instanceof TimeoutError
