@@ -165,7 +165,7 @@ export function parseArguments(
     }
     setValue(options, name, value, environment);
   }
-  require(options);
+  checkWhole(options);
   return options;
 }
 
@@ -244,7 +244,7 @@ function setValue(
   }
 }
 
-function require(options: Options): void {
+function checkWhole(options: Options): void {
   const { mode, command, writer, checker, eadr, architecture } = options;
   if (mode === "run" && command.length === 0) {
     throw new UsageError('There must be a command after "--"');
