@@ -39,4 +39,4 @@ function start(text) {
       map.fill(7);
       assertEquals(Deno.readFileSync(scratch.path("file"))[2 ** 25 - 1], 7);
     
-console.log("end of 588be17f-4bdf-46ab-9fe6-f3231d7ade39");
+console.log("end of 92cfa02e-697a-4d2c-9fd7-b74fd8458b95");
