@@ -7,6 +7,7 @@ import {
 } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { modulesOf } from "./support/modules.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
 import { type Any, Setting } from "./support/setting.ts";
@@ -98,6 +99,16 @@ Deno.test("an error's stack begins where the caller called", async () => {
       `${call}
 ${(error as Error).stack}`,
     );
+  }
+});
+
+Deno.test("no file makes errors without the caller's stack", () => {
+  const folder = new URL("../ffi/", import.meta.url);
+  for (const name of modulesOf(folder)) {
+    if (name === "input/caller.ts") continue;
+    const text = Deno.readTextFileSync(new URL(name, folder));
+    const code = text.replace(/^ *\*.*$/gm, "");
+    assertEquals(code.match(/new (Type|Range)Error\(.*/), null, name);
   }
 });
 
