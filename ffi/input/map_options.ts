@@ -9,7 +9,7 @@ import { granularities, type Granularity } from "./granularity.ts";
 import {
   checkedFileSettings,
   type FileSettings,
-  openOptionNames,
+  opening,
   type OpenOptions,
 } from "./open_options.ts";
 import { type OptionNames, optionNames, optionsOf } from "./options.ts";
@@ -89,8 +89,7 @@ export interface MapSettings {
   readonly at: number | undefined;
 }
 
-/** The names of {@linkcode MapOptions}. */
-export const mapOptionNames = optionNames<MapOptions>({
+const mapping: Record<keyof MapOptions, true> = {
   offset: true,
   length: true,
   granularity: true,
@@ -98,27 +97,25 @@ export const mapOptionNames = optionNames<MapOptions>({
   read: true,
   write: true,
   exec: true,
-});
+};
+
+/** The names of {@linkcode MapOptions}. */
+export const mapOptionNames = optionNames<MapOptions>(mapping);
 
 /** The names of {@linkcode ReservationMapOptions}. */
 export const reservationMapOptionNames = optionNames<ReservationMapOptions>({
-  ...mapOptionNames as Record<keyof MapOptions, true>,
+  ...mapping,
   at: true,
 });
 
-const opening = openOptionNames as Record<keyof OpenOptions, true>;
-
 /** The same where a file is opened. */
 export const openAndMapOptionNames = optionNames<OpenOptions & MapOptions>({
-  ...mapOptionNames as Record<keyof MapOptions, true>,
   ...opening,
+  ...mapping,
 });
 export const openAndReservationMapOptionNames = optionNames<
   OpenOptions & ReservationMapOptions
->({
-  ...reservationMapOptionNames as Record<keyof ReservationMapOptions, true>,
-  ...opening,
-});
+>({ ...opening, ...mapping, at: true });
 
 /**
  * Reads and checks the options.

@@ -53,24 +53,23 @@ export interface FileSettings {
   mode: number;
 }
 
-/** The names of {@linkcode OpenOptions}. */
-export const openOptionNames = optionNames<OpenOptions>({
+/** The options, by name. */
+export const opening: Record<keyof OpenOptions, true> = {
   write: true,
   create: true,
   createNew: true,
   size: true,
   mode: true,
-});
+};
+
+const names = optionNames<OpenOptions>(opening);
 
 /** Reads and checks the options. */
 export function fileSettings(
   action: string,
   options: OpenOptions | null | undefined,
 ): FileSettings {
-  return checkedFileSettings(
-    action,
-    optionsOf(action, options, openOptionNames),
-  );
+  return checkedFileSettings(action, optionsOf(action, options, names));
 }
 
 /** Checks options that nobody else reads. */

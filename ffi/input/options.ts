@@ -10,14 +10,13 @@ import { typeError } from "./caller.ts";
 import { show } from "./show.ts";
 
 /** The names of the options that a call takes. */
-export type OptionNames = Readonly<Record<string, true>>;
+export type OptionNames = readonly string[];
 
 /** Makes the names of an interface's options; the compiler sees to it that it's all. */
 export function optionNames<T extends object>(
   names: Readonly<Record<keyof T, true>>,
 ): OptionNames {
-  // It inherits nothing that somebody may have put on `Object.prototype`.
-  return Object.freeze(Object.assign(Object.create(null), names));
+  return Object.freeze(Object.keys(names));
 }
 
 /** Taken at import, before anybody's code could have replaced it. */
@@ -39,11 +38,17 @@ export function optionsOf<T extends object>(
   if (typeof options !== "object" && typeof options !== "function") {
     throw wrongType(action, "options", "an object", options);
   }
-  // PERF: `for … in` makes no list: 25 ns where `Object.keys` takes 45 (Deno 2.9.6).
+  // PERF: `for … in` makes no list, and a short array is searched faster than a
+  // set or an object: 21 ns for two options instead of 29 or 180 (Deno 2.9.6).
   for (const name in options) {
-    if (names[name] !== true) refuse(action, options, name, names);
+    if (!isAmong(names, name)) refuse(action, options, name, names);
   }
   return options;
+}
+
+function isAmong(names: OptionNames, name: string): boolean {
+  for (let i = 0; i < names.length; i++) if (names[i] === name) return true;
+  return false;
 }
 
 /** Throws, unless the option is inherited, or undefined and thereby not given. */
@@ -56,25 +61,24 @@ function refuse(
   if (!hasOwn(options, name)) return;
   if ((options as Record<string, unknown>)[name] === undefined) return;
   const remedy = elsewhere(name, names) ??
-    `: use ${suggestion(name, Object.keys(names))}`;
+    `: use ${suggestion(name, names)}`;
   throw typeError(
     `Cannot ${action} as there is no option ${show(name)}${remedy}`,
   );
 }
 
 /** Where an option that exists belongs, if not here. */
-function elsewhere(
-  name: string,
-  { granularity, create }: OptionNames,
-): string | null {
-  if (granularity && name === "at") {
+function elsewhere(name: string, names: OptionNames): string | null {
+  const mapping = names.includes("granularity");
+  const opening = names.includes("create");
+  if (mapping && name === "at") {
     return " outside a reservation: give it to the map() of one";
   }
-  if (granularity && !create && forOpening.includes(name)) {
+  if (mapping && !opening && forOpening.includes(name)) {
     const also = name === "size" ? 'use "length", or ' : "";
     return ` where no file is opened: ${also}open the file with it`;
   }
-  if (create && !granularity && forMapping.includes(name)) {
+  if (opening && !mapping && forMapping.includes(name)) {
     return " where nothing is mapped: map the source with it";
   }
   return null;
@@ -118,7 +122,7 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The options that are nearest to a name. */
-function suggestion(name: string, known: readonly string[]): string {
+function suggestion(name: string, known: OptionNames): string {
   const wanted = name.toLowerCase();
   for (const [option, names] of Object.entries(synonyms)) {
     const [real] = option.split(":");
