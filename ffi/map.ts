@@ -60,6 +60,18 @@ export let mapOf: (native: NativeMap) => Pmem2Map;
 /** The native side of `this`, which must be a map that is open. */
 let liveMap: (value: unknown, action: string) => NativeMap;
 
+/** What to throw where views can't be had; other errors are left as they are. */
+export function withoutViews(action: string, error: unknown): unknown {
+  return error instanceof Deno.errors.NotCapable
+    ? fromCaller(
+      new Deno.errors.NotCapable(
+        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with what was granted`,
+        { cause: error },
+      ),
+    )
+    : error;
+}
+
 /** The source behind what a caller gave, which must be open. */
 export function liveSource(action: string, source: unknown): NativeSource {
   const native = nativeSourceOf(source);
@@ -514,13 +526,7 @@ export class Pmem2Map implements Pmem2Memory {
     try {
       return native.views;
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotCapable)) throw error;
-      throw fromCaller(
-        new Deno.errors.NotCapable(
-          `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with what was granted`,
-          { cause: error },
-        ),
-      );
+      throw withoutViews(action, error);
     }
   }
 

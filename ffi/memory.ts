@@ -14,20 +14,27 @@ import type { StoreOptions } from "./input/store_options.ts";
  * Whether what was stored is durable is a matter of each map's granularity: the
  * methods do what that needs.
  *
- * @example A program for any memory
+ * @example A program for either
  * ```ts
- * import { Pmem2Map, type Pmem2Memory } from "@pmem2/pmem2";
+ * import { Pmem2Map, type Pmem2Memory, Pmem2VmReservation } from "@pmem2/pmem2";
  * import { assertEquals } from "@std/assert";
  *
  * function store(memory: Pmem2Memory, text: string): void {
- *   memory.write(new TextEncoder().encode(text));
+ *   memory.write(new TextEncoder().encode(text), 4094);
  * }
  *
- * const path = Deno.makeTempFileSync();
- * using map = Pmem2Map.open(path, { size: 4096 });
+ * const directory = Deno.makeTempDirSync();
+ * using map = Pmem2Map.open(`${directory}/a`, { create: true, size: 8192 });
  * store(map, "hello");
- * assertEquals(Deno.readTextFileSync(path).slice(0, 5), "hello");
- * Deno.removeSync(path);
+ *
+ * using reservation = new Pmem2VmReservation(8192);
+ * for (const name of ["b", "c"]) {
+ *   reservation.map(`${directory}/${name}`, { create: true, size: 4096 });
+ * }
+ * store(reservation, "hello"); // across the border
+ *
+ * assertEquals(Deno.readTextFileSync(`${directory}/c`).slice(0, 3), "llo");
+ * Deno.removeSync(directory, { recursive: true });
  * ```
  */
 export interface Pmem2Memory extends Disposable, AsyncDisposable {

@@ -49,6 +49,8 @@ import "./native/new_map.ts";
 import "./native/persistence.ts";
 import "./native/remedy.ts";
 import "./native/source.ts";
+import "./native/spanning.ts";
+import "./native/spanning_views.ts";
 import "./native/unmapping.ts";
 import "./native/vm_reservation.ts";
 import "./native/walk.ts";

@@ -29,10 +29,15 @@ import {
 import type { OpenOptions } from "./input/open_options.ts";
 import { optionNames, optionsOf } from "./input/options.ts";
 import { pathOf } from "./input/path.ts";
+import * as range from "./input/range.ts";
+import * as storeOptions from "./input/store_options.ts";
+import type { StoreOptions } from "./input/store_options.ts";
+import * as views from "./input/views.ts";
 import { drawReservation } from "./inspect/layout.ts";
 import { canvasOf, DEFAULT_ITEMS } from "./inspect/options.ts";
 import * as maps from "./map.ts";
 import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
+import type { Pmem2Memory } from "./memory.ts";
 import type { NativeMap } from "./native/map.ts";
 import { alignmentOf, mappedLength } from "./native/new_map.ts";
 import { NativeSource } from "./native/source.ts";
@@ -54,7 +59,10 @@ import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { isObject, isRange } = argument;
-const { mapOf, nativeMapOf } = maps;
+const { mapOf, nativeMapOf, withoutViews } = maps;
+const { countOf, NUMBERS_ONLY, startOf } = range;
+const { storeFlags } = storeOptions;
+const { lengthOf, writableLengthOf } = views;
 
 const newOptionNames = optionNames<{ address?: bigint }>({ address: true });
 const walkOptionNames = optionNames<WalkOptions>({
@@ -67,6 +75,11 @@ const closeOptionNames = optionNames<{ maps?: boolean }>({ maps: true });
 /**
  * A range of addresses that belongs to its maps alone, so that several files lie
  * side by side in memory. C's `struct pmem2_vm_reservation`.
+ *
+ * It is one memory, made of its maps: {@linkcode Pmem2VmReservation.view} is an array
+ * over several of them, and copies, stores and flushes go across their borders. As
+ * address space is free, reserve much, and map the next part of a file behind the
+ * last one when it grows.
  *
  * It is an iterable of its maps in the order of their addresses. Close it when it
  * isn't needed any more, best with `using`, which closes its maps, too.
@@ -89,7 +102,7 @@ const closeOptionNames = optionNames<{ maps?: boolean }>({ maps: true });
  * Deno.removeSync(directory, { recursive: true });
  * ```
  */
-export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
+export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   readonly #native: NativeVmReservation;
 
   /**
@@ -472,6 +485,465 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
   }
 
   /**
+   * The maps as one memory: a view on a range, across the borders of the maps in it,
+   * without a copy. Needs `--allow-ffi` without a path.
+   *
+   * All of the range must be mapped. It may lie in the last page of a file behind
+   * the file's end: that is memory alone, which never reaches the file.
+   *
+   * The view is empty as soon as a map under it is closed, whether the range reaches
+   * to what's left or not; views that lie in other maps stay. It's made anew at each
+   * call, its buffer is not: views over the same maps share one, over all of them,
+   * so that `byteOffset` needn't be 0. What is said at {@linkcode Pmem2Map.buffer}
+   * of transferring it holds for all of its maps.
+   *
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @returns The view, a new one at each call.
+   * @throws {TypeError} If an argument is not a number; if one of the maps is not
+   * both readable and writable, or was made by other native code; if the buffer was
+   * transferred; or if the reservation is closed.
+   * @throws {RangeError} If the range is past the end of the reservation, or not all
+   * of it is mapped: the message names the first offset that is free.
+   * @throws {Deno.errors.NotCapable} Without the permission.
+   *
+   * @example Two files as one array
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * for (const name of ["a", "b"]) {
+   *   reservation.map(`${directory}/${name}`, { create: true, size: 4096 });
+   * }
+   * const bytes = reservation.view();
+   * bytes.fill(7, 4000, 5000);
+   * reservation.persist(bytes.subarray(4000, 5000));
+   * assertEquals(Deno.readFileSync(`${directory}/b`).indexOf(0), 904);
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  view(offset: number = 0, length?: number): Uint8Array<ArrayBuffer> {
+    const action = "view the reservation";
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset, NUMBERS_ONLY);
+    const count = countOf(action, native, start, length);
+    try {
+      return native.views.view(action, start, count);
+    } catch (error) {
+      throw withoutViews(action, error);
+    }
+  }
+
+  /**
+   * Copies bytes out of the reservation, across the borders of its maps. All of the
+   * range must be mapped.
+   *
+   * @param target Gets the bytes; its length says how many.
+   * @param offset Where to read, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @throws {TypeError} If an argument has the wrong type, if one of the maps is not
+   * readable, or if the reservation is closed.
+   * @throws {RangeError} If it's past the end of the reservation, or not all of it is
+   * mapped: the message names the first offset that is free.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * for (const name of ["a", "b"]) {
+   *   Deno.writeFileSync(`${directory}/${name}`, new Uint8Array(4096).fill(name.charCodeAt(0)));
+   *   reservation.map(`${directory}/${name}`, { write: false });
+   * }
+   * const bytes = new Uint8Array(4);
+   * reservation.read(bytes, 4094);
+   * assertEquals(new TextDecoder().decode(bytes), "aabb");
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  read(target: Uint8Array, offset: number = 0): void {
+    const action = "read from the reservation";
+    const length = writableLengthOf(action, "target", target);
+    const native = Pmem2VmReservation.#live(this, action);
+    checkInside(action, native, offset, length);
+    if (length > 0) native.memory.read(action, target, offset, length);
+  }
+
+  /**
+   * Copies bytes into the reservation, across the borders of its maps, and makes them
+   * durable unless told else: each map's part as that map's granularity wants, with
+   * one wait for all. The bytes may come from the reservation itself. All of the range
+   * must be mapped; if it isn't, nothing is stored.
+   *
+   * A copy is not atomic: see {@linkcode Pmem2Map.write}.
+   *
+   * @param data The bytes.
+   * @param offset Where to write, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param options Whether and how to flush.
+   * @throws {TypeError} If an argument has the wrong type, if one of the maps is not
+   * writable, or if the reservation is closed.
+   * @throws {RangeError} If it's past the end of the reservation, or not all of it is
+   * mapped: the message names the first offset that is free.
+   * @throws {Pmem2Error} If the system refuses to make a part durable: the first error
+   * of several, after all parts were tried.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * for (const name of ["a", "b"]) {
+   *   reservation.map(`${directory}/${name}`, { create: true, size: 4096 });
+   * }
+   * reservation.write(new TextEncoder().encode("hello"), 4094);
+   * assertEquals(Deno.readTextFileSync(`${directory}/a`).slice(-2), "he");
+   * assertEquals(Deno.readTextFileSync(`${directory}/b`).slice(0, 3), "llo");
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  write(data: Uint8Array, offset: number = 0, options?: StoreOptions): void {
+    const action = "write to the reservation";
+    const flags = options === undefined ? 0 : storeFlags(action, options);
+    const length = lengthOf(action, "data", data);
+    const native = Pmem2VmReservation.#live(this, action);
+    checkInside(action, native, offset, length);
+    if (length > 0) native.memory.write(action, data, offset, length, flags);
+  }
+
+  /**
+   * Copies bytes within the reservation, across the borders of its maps, also where
+   * the two ranges overlap, and makes them durable unless told else. All of both
+   * ranges must be mapped; if they aren't, nothing is stored.
+   *
+   * @param target Where to, in bytes from the start of the reservation.
+   * @param source Where from, likewise.
+   * @param length How many bytes.
+   * @param options Whether and how to flush.
+   * @throws {TypeError} If an argument has the wrong type, if a map of the source is
+   * not readable or one of the target not writable, or if the reservation is closed.
+   * @throws {RangeError} If one of the ranges is past the end of the reservation, or
+   * not all of it is mapped: the message names the first offset that is free.
+   * @throws {Pmem2Error} As {@linkcode Pmem2VmReservation.write} does.
+   *
+   * @example From one map to the next
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(8192);
+   * const first = reservation.map(source);
+   * const second = reservation.map(source);
+   * first.fill(1);
+   * reservation.move(4000, 0, 4096);
+   * assertEquals(second.bytes.indexOf(0), 4000);
+   * ```
+   */
+  move(
+    target: number,
+    source: number,
+    length: number,
+    options?: StoreOptions,
+  ): void {
+    const action = "move within the reservation";
+    const flags = storeFlags(action, options);
+    const native = Pmem2VmReservation.#live(this, action);
+    checkInside(action, native, target, length, "target");
+    checkInside(action, native, source, length, "source");
+    if (length > 0) native.memory.move(action, target, source, length, flags);
+  }
+
+  /**
+   * Sets bytes of the reservation to a value, across the borders of its maps, and
+   * makes them durable unless told else. All of the range must be mapped; if it
+   * isn't, nothing is stored.
+   *
+   * @param value The value of each byte: 0 to 255.
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @param options Whether and how to flush.
+   * @throws {TypeError} If an argument has the wrong type, if one of the maps is not
+   * writable, or if the reservation is closed.
+   * @throws {RangeError} If `value` is not a byte; if the range is past the end of the
+   * reservation, or not all of it is mapped: the message names the first offset that is
+   * free.
+   * @throws {Pmem2Error} As {@linkcode Pmem2VmReservation.write} does.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(8192);
+   * reservation.map(source);
+   * const second = reservation.map(source);
+   * reservation.fill(0xff, 4000, 1000);
+   * assertEquals(second.bytes.lastIndexOf(0xff), 903);
+   * ```
+   */
+  fill(
+    value: number,
+    offset: number = 0,
+    length?: number,
+    options?: StoreOptions,
+  ): void {
+    const action = "fill the reservation";
+    const flags = storeFlags(action, options);
+    checkInteger(action, "value", value, 0, 255);
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset, NUMBERS_ONLY);
+    const count = countOf(action, native, start, length);
+    if (count > 0) native.memory.fill(action, start, value, count, flags);
+  }
+
+  /**
+   * Makes stores durable, in all maps of the range: flushes each as its granularity
+   * wants, and drains once. What is free is skipped.
+   *
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @throws {TypeError} If an argument has the wrong type, if one of the maps is
+   * neither readable nor writable, or if the reservation is closed.
+   * @throws {RangeError} If the range is past the end of the reservation.
+   * @throws {Pmem2Error} If the system refuses for one of the maps: the first error of
+   * several, after all maps were tried.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * for (const name of ["a", "b"]) {
+   *   reservation.map(`${directory}/${name}`, { create: true, size: 4096 });
+   * }
+   * reservation.view(4090, 12).fill(1);
+   * reservation.persist(4090, 12);
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  persist(offset?: number, length?: number): void;
+  /**
+   * Makes the stores to a view durable.
+   *
+   * @param view A typed array or a `DataView` on the buffer of one of the reservation's
+   * views, or of one of its maps.
+   */
+  persist(view: ArrayBufferView): void;
+  persist(offset?: number | ArrayBufferView, length?: number): void {
+    const action = "persist";
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset);
+    const count = countOf(action, native, start, length, offset);
+    if (count > 0) native.memory.persist(action, start, count);
+  }
+
+  /**
+   * Starts to make stores durable, in all maps of the range; they are after
+   * {@linkcode Pmem2VmReservation.drain}. What is free is skipped.
+   *
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @throws {TypeError} If an argument has the wrong type, if one of the maps is
+   * neither readable nor writable, or if the reservation is closed.
+   * @throws {RangeError} If the range is past the end of the reservation.
+   * @throws {Pmem2Error} As {@linkcode Pmem2VmReservation.persist} does.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(8192);
+   * reservation.map(source);
+   * reservation.flush(0, 1);
+   * reservation.flush(4000, 1);
+   * reservation.drain();
+   * ```
+   */
+  flush(offset?: number, length?: number): void;
+  /**
+   * Starts to make the stores to a view durable.
+   *
+   * @param view A typed array or a `DataView` on the buffer of one of the reservation's
+   * views, or of one of its maps.
+   */
+  flush(view: ArrayBufferView): void;
+  flush(offset?: number | ArrayBufferView, length?: number): void {
+    const action = "flush";
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset);
+    const count = countOf(action, native, start, length, offset);
+    if (count > 0) native.memory.flush(action, start, count);
+  }
+
+  /**
+   * Waits until everything that was flushed of its maps is durable.
+   *
+   * @throws {TypeError} If the reservation is closed.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * using source = Pmem2Source.anonymous(4096);
+   * using reservation = new Pmem2VmReservation(8192);
+   * reservation.map(source).flush();
+   * reservation.drain();
+   * ```
+   */
+  drain(): void {
+    Pmem2VmReservation.#live(this, "drain").memory.drain();
+  }
+
+  /**
+   * Makes stores durable beyond the power-fail protected buffers of the hardware, in
+   * all maps of the range: see {@linkcode Pmem2Map.deepFlush}. What is free is skipped.
+   *
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @throws {TypeError} If an argument has the wrong type, if one of the maps is
+   * neither readable nor writable, or if the reservation is closed.
+   * @throws {RangeError} If the range is past the end of the reservation.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory, or if the system
+   * refuses: the first error of several, after all maps were tried.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * reservation.map(`${directory}/a`, { create: true, size: 4096 });
+   * reservation.write(new Uint8Array([1, 2, 3]), 0, { flush: false });
+   * reservation.deepFlush(0, 3);
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  deepFlush(offset?: number, length?: number): void;
+  /**
+   * Makes the stores to a view durable in this way.
+   *
+   * @param view A typed array or a `DataView` on the buffer of one of the reservation's
+   * views, or of one of its maps.
+   */
+  deepFlush(view: ArrayBufferView): void;
+  deepFlush(offset?: number | ArrayBufferView, length?: number): void {
+    const action = "deep flush";
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset);
+    const count = countOf(action, native, start, length, offset);
+    if (count > 0) native.memory.deepFlush(action, start, count);
+  }
+
+  /**
+   * {@linkcode Pmem2VmReservation.persist} on other threads: the event loop runs on.
+   * Maps that it is under way for can't be closed. What becomes durable is what the
+   * memory holds when this is called.
+   *
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @returns A promise that settles when all maps are done.
+   * @throws {TypeError} Rejects if an argument has the wrong type, if one of the maps
+   * is neither readable nor writable, or if the reservation is closed.
+   * @throws {RangeError} Rejects if the range is past the end of the reservation.
+   * @throws {Pmem2Error} Rejects as {@linkcode Pmem2VmReservation.persist} throws.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * for (const name of ["a", "b"]) {
+   *   reservation.map(`${directory}/${name}`, { create: true, size: 4096 });
+   * }
+   * reservation.fill(1, 0, 8192, { flush: false });
+   * await reservation.persistAsync();
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  persistAsync(offset?: number, length?: number): Promise<void>;
+  /**
+   * Makes the stores to a view durable on other threads.
+   *
+   * @param view A typed array or a `DataView` on the buffer of one of the reservation's
+   * views, or of one of its maps.
+   * @returns A promise that settles when all maps are done.
+   */
+  persistAsync(view: ArrayBufferView): Promise<void>;
+  async persistAsync(
+    offset?: number | ArrayBufferView,
+    length?: number,
+  ): Promise<void> {
+    const action = "persist";
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset);
+    const count = countOf(action, native, start, length, offset);
+    if (count > 0) await native.memory.persistAsync(action, start, count);
+  }
+
+  /**
+   * {@linkcode Pmem2VmReservation.deepFlush} on other threads: the event loop runs on.
+   * Maps that it is under way for can't be closed.
+   *
+   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
+   * isn't given.
+   * @param length How many bytes; without it, to the end of the reservation.
+   * @returns A promise that settles when all maps are done.
+   * @throws {TypeError} Rejects if an argument has the wrong type, if one of the maps
+   * is neither readable nor writable, or if the reservation is closed.
+   * @throws {RangeError} Rejects if the range is past the end of the reservation.
+   * @throws {Pmem2Error} Rejects as {@linkcode Pmem2VmReservation.deepFlush} throws;
+   * without libpmem2's message, which stays on the other thread.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * using reservation = new Pmem2VmReservation(8192);
+   * reservation.map(`${directory}/a`, { create: true, size: 4096 });
+   * reservation.write(new Uint8Array([1, 2, 3]), 0, { flush: false });
+   * await reservation.deepFlushAsync(0, 3);
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  deepFlushAsync(offset?: number, length?: number): Promise<void>;
+  /**
+   * Deep flushes the stores to a view on other threads.
+   *
+   * @param view A typed array or a `DataView` on the buffer of one of the reservation's
+   * views, or of one of its maps.
+   * @returns A promise that settles when all maps are done.
+   */
+  deepFlushAsync(view: ArrayBufferView): Promise<void>;
+  async deepFlushAsync(
+    offset?: number | ArrayBufferView,
+    length?: number,
+  ): Promise<void> {
+    const action = "deep flush";
+    const native = Pmem2VmReservation.#live(this, action);
+    const start = startOf(action, native, offset);
+    const count = countOf(action, native, start, length, offset);
+    if (count > 0) await native.memory.deepFlushAsync(action, start, count);
+  }
+
+  /**
    * Makes the reservation longer, at its end and where it is: if something else is
    * behind it, that fails. C's `pmem2_vm_reservation_extend`.
    *
@@ -587,6 +1059,32 @@ export class Pmem2VmReservation implements Disposable, Iterable<Pmem2Map> {
     closeReservation(action, Pmem2VmReservation.#of(this, action), true);
   }
 
+  /**
+   * Closes the reservation and its maps at the end of an `await using`'s block, after
+   * the asynchronous flushes that are pending.
+   *
+   * @throws {TypeError} Rejects if one of the maps can't be closed: then nothing is.
+   *
+   * @example
+   * ```ts
+   * import { Pmem2VmReservation } from "@pmem2/pmem2";
+   *
+   * const directory = Deno.makeTempDirSync();
+   * {
+   *   await using reservation = new Pmem2VmReservation(8192);
+   *   reservation.map(`${directory}/a`, { create: true, size: 4096 });
+   *   reservation.persistAsync();
+   * }
+   * Deno.removeSync(directory, { recursive: true });
+   * ```
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const action = "dispose of the reservation";
+    const native = Pmem2VmReservation.#of(this, action);
+    if (!native.closed) await native.memory.whenIdle();
+    closeReservation(action, native, true);
+  }
+
   /** What `console.log` shows: a bar to scale, and its maps and gaps. */
   [Symbol.for("Deno.customInspect")](
     _inspect: unknown,
@@ -662,6 +1160,17 @@ function ownMap(
     );
   }
   return native;
+}
+
+function checkInside(
+  action: string,
+  reservation: NativeVmReservation,
+  offset: unknown,
+  length: unknown,
+  name?: string,
+): void {
+  if (isRange(offset, length, reservation.size)) return;
+  checkRange(action, offset, length, reservation.size, "reservation", name);
 }
 
 function checkPlace(

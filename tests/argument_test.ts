@@ -140,7 +140,7 @@ Deno.test("a wrong type is a TypeError that names parameter, rule and value", ()
     (v) => AnyMap.unsafeFromExisting(source, 4096n, 1, v),
   );
 
-  for (const target of [map, source]) {
+  for (const target of [map, source, reservation]) {
     use("target", "a Uint8Array", "", (v) => target.read(v));
     use("offset", "a number", "number undefined", (v) => target.read(bytes, v));
     use("data", "a Uint8Array", "", (v) => target.write(v));
@@ -152,26 +152,30 @@ Deno.test("a wrong type is a TypeError that names parameter, rule and value", ()
     );
   }
   const no = "undefined null object function";
-  use("options", "an object", no, (v) => map.write(bytes, 0, v));
-  use("options", "an object", no, (v) => map.fill(0, 0, 1, v));
-  use("options", "an object", no, (v) => map.move(0, 0, 1, v));
-  for (const name of ["flush", "drain", "temporal", "writeCombining"]) {
-    const not = "boolean undefined";
-    use(name, "a boolean", not, (v) => map.write(bytes, 0, { [name]: v }));
-    use(name, "a boolean", not, (v) => map.fill(0, 0, 1, { [name]: v }));
-    use(name, "a boolean", not, (v) => map.move(0, 0, 1, { [name]: v }));
+  for (const it of [map, reservation]) {
+    use("options", "an object", no, (v) => it.write(bytes, 0, v));
+    use("options", "an object", no, (v) => it.fill(0, 0, 1, v));
+    use("options", "an object", no, (v) => it.move(0, 0, 1, v));
+    for (const name of ["flush", "drain", "temporal", "writeCombining"]) {
+      const not = "boolean undefined";
+      use(name, "a boolean", not, (v) => it.write(bytes, 0, { [name]: v }));
+      use(name, "a boolean", not, (v) => it.fill(0, 0, 1, { [name]: v }));
+      use(name, "a boolean", not, (v) => it.move(0, 0, 1, { [name]: v }));
+    }
+    use("target", "a number", "number", (v) => it.move(v, 0, 1));
+    use("source", "a number", "number", (v) => it.move(0, v, 1));
+    use("length", "a number", "number", (v) => it.move(0, 0, v));
+    use("value", "a number", "number", (v) => it.fill(v));
+    use("offset", "a number", "number undefined", (v) => it.fill(0, v));
+    use("length", "a number", "number undefined", (v) => it.fill(0, 0, v));
+    for (const name of ["persist", "flush", "deepFlush"]) {
+      const view = "a number or a view on the buffer";
+      use("offset", view, "number undefined", (v) => it[name](v));
+      use("length", "a number", "number undefined", (v) => it[name](0, v));
+    }
   }
-  use("target", "a number", "number", (v) => map.move(v, 0, 1));
-  use("source", "a number", "number", (v) => map.move(0, v, 1));
-  use("length", "a number", "number", (v) => map.move(0, 0, v));
-  use("value", "a number", "number", (v) => map.fill(v));
-  use("offset", "a number", "number undefined", (v) => map.fill(0, v));
-  use("length", "a number", "number undefined", (v) => map.fill(0, 0, v));
-  for (const name of ["persist", "flush", "deepFlush"]) {
-    const view = "a number or a view on the buffer";
-    use("offset", view, "number undefined", (v) => map[name](v));
-    use("length", "a number", "number undefined", (v) => map[name](0, v));
-  }
+  use("offset", "a number", "number undefined", (v) => reservation.view(v));
+  use("length", "a number", "number undefined", (v) => reservation.view(0, v));
 
   use("size", "a number", "number", (v) => new AnyReservation(v));
   use("options", "an object", no, (v) => new AnyReservation(PAGE, v));

@@ -18,6 +18,8 @@ export interface Whole {
   readonly size: number;
   /** How errors name it. */
   readonly noun: string;
+  /** What a view on its memory is. */
+  readonly viewRule: string;
   /** Where a view starts in it, or null if it's not on a buffer of its own. */
   startOfView(view: ArrayBufferView): number | null;
 }
@@ -58,7 +60,7 @@ function otherStart(
   const start = whole.startOfView(offset);
   if (start === null) {
     throw typeError(
-      `Cannot ${action} as the view must be on the ${whole.noun}'s own buffer`,
+      `Cannot ${action} as the view must be ${whole.viewRule}`,
     );
   }
   return start;

@@ -45,10 +45,17 @@ type Emulate = (
 ) => EmulatedMap | null;
 
 let emulate: Emulate | null = null;
+let everSet = false;
 
 /** Has every new shared map of a file ask for its medium; null ends it. */
 export function setEmulation(emulation: Emulate | null): void {
   emulate = emulation;
+  everSet = true;
+}
+
+/** Whether there may be maps of an emulated medium. */
+export function wasEmulated(): boolean {
+  return everSet;
 }
 
 /** What a map that is to be made has of an emulated medium, or null. */

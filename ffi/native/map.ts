@@ -18,7 +18,7 @@ import type { MapSettings } from "../input/map_options.ts";
 import type { Whole } from "../input/range.ts";
 import { detach, isDetached, transfer, viewGetters } from "../input/views.ts";
 import { protectionOf } from "../process/address_space.ts";
-import { requireStack } from "../process/stack.ts";
+import { MUCH, requireStack } from "../process/stack.ts";
 import type { EmulatedMap } from "./emulation.ts";
 import {
   emulatedPersistence,
@@ -109,6 +109,45 @@ export function accessOf({ readable, writable }: MapTraits): number {
   return (readable ? READ : 0) | (writable ? WRITE : 0);
 }
 
+/** A buffer over several maps. */
+export interface Span {
+  readonly buffer: ArrayBuffer;
+  /** Empties all views on it. */
+  empty(): void;
+  /** Takes it out of the books, of all of its maps too. */
+  forget(): void;
+}
+
+/**
+ * That a map lies under such a buffer. These are linked, not in a `Set`: a view
+ * that is left on memory that is gone would be the end, and of a `Set` a caller may
+ * have replaced what is needed to find it.
+ */
+export class SpanLink {
+  readonly span: Span;
+  readonly #map: NativeMap;
+  /** The next one of the same span. */
+  readonly sibling: SpanLink | null;
+  /** The next one of the same map. */
+  next: SpanLink | null;
+  #previous: SpanLink | null = null;
+
+  constructor(span: Span, map: NativeMap, sibling: SpanLink | null) {
+    this.span = span;
+    this.#map = map;
+    this.sibling = sibling;
+    this.next = map.spans;
+    if (this.next !== null) this.next.#previous = this;
+    map.spans = this;
+  }
+
+  remove(): void {
+    if (this.next !== null) this.next.#previous = this.#previous;
+    if (this.#previous !== null) this.#previous.next = this.next;
+    else this.#map.spans = this.next;
+  }
+}
+
 /** What a map is natively. */
 export class NativeMap implements Halves, Whole {
   // What a walk looks at comes first, side by side in memory.
@@ -129,6 +168,8 @@ export class NativeMap implements Halves, Whole {
   previous: NativeMap | null | undefined;
   readonly pointer: MapPointer;
   readonly address: bigint;
+  /** The address as a number, which is exact: there is none above 2^52. */
+  readonly start: number;
   readonly size: number;
   readonly granularity: number;
   readonly traits: MapTraits;
@@ -142,6 +183,8 @@ export class NativeMap implements Halves, Whole {
   /** Flushes under way on other threads. */
   pendingFlushes = 0;
   readonly #emulated: EmulatedMap | null;
+  /** The buffers over several maps that this one lies under. */
+  spans: SpanLink | null = null;
   #persistence: Persistence | null = null;
   #views: Views | null = null;
   /** Settled when no flush is under way any more; null while nobody waits. */
@@ -162,6 +205,7 @@ export class NativeMap implements Halves, Whole {
     this.access = borrowed ? 0 : OWN | accessOf(traits);
     this.pointer = pointer;
     this.address = c.pmem2_map_get_address(pointer);
+    this.start = Number(this.address);
     this.size = Number(c.pmem2_map_get_size(pointer));
     this.granularity = emulated === null
       ? c.pmem2_map_get_store_granularity(pointer)
@@ -175,6 +219,10 @@ export class NativeMap implements Halves, Whole {
 
   get noun(): string {
     return "map";
+  }
+
+  get viewRule(): string {
+    return "on the map's own buffer";
   }
 
   get persistence(): Persistence {
@@ -322,6 +370,15 @@ export class NativeMap implements Halves, Whole {
     if (this.#views !== null && !isDetached(this.#views.buffer)) {
       detach(this.#views.buffer);
     }
+    this.#emptySpans();
+  }
+
+  /** Empties all views before anything else, which may fail. */
+  #emptySpans(): void {
+    for (let link = this.spans; link !== null; link = link.next) {
+      link.span.empty();
+    }
+    while (this.spans !== null) this.spans.span.forget();
   }
 
   /** Why the map can't be closed now, or null. */
@@ -330,6 +387,11 @@ export class NativeMap implements Halves, Whole {
     if (this.pendingFlushes > 0) return "an asynchronous flush is pending";
     if (this.#views !== null && isDetached(this.#views.buffer)) {
       return "its buffer was transferred: whoever holds the memory would crash";
+    }
+    for (let link = this.spans; link !== null; link = link.next) {
+      if (isDetached(link.span.buffer)) {
+        return "a buffer over it was transferred: whoever holds the memory would crash";
+      }
     }
     return null;
   }
@@ -342,7 +404,7 @@ export class NativeMap implements Halves, Whole {
    */
   delete(): void {
     unmapDue();
-    requireStack();
+    requireStack(this.spans === null ? undefined : MUCH);
     const { arena } = this;
     let waits = arena !== null && this.#views !== null;
     if (!waits) {
@@ -356,6 +418,7 @@ export class NativeMap implements Halves, Whole {
     this.access = 0;
     // Not `detach`: V8 may have to compile that first, and that takes much stack.
     if (this.#views !== null) transfer(this.#views.buffer, 0);
+    if (this.spans !== null) this.#emptySpans();
     this.next = this.previous = undefined;
     if (waits) arena!.unmapLater(this);
     else (arena ?? this.owner)?.forget(this);
@@ -374,8 +437,13 @@ export interface Views {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-function makeViews(address: bigint, size: number): Views {
+/** Memory as a buffer, without a copy. */
+export function bufferOver(address: bigint, size: number): ArrayBuffer {
   const pointer = Deno.UnsafePointer.create(address)!;
-  const buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+  return Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+}
+
+function makeViews(address: bigint, size: number): Views {
+  const buffer = bufferOver(address, size);
   return { buffer, bytes: new Uint8Array(buffer) };
 }

@@ -71,6 +71,16 @@ export class Persistence {
     this.#emulated = emulated;
   }
 
+  /** Whether a flush leaves something to wait for: at page granularity it doesn't. */
+  get drains(): boolean {
+    return this.#granularity !== PAGE;
+  }
+
+  /** Whether this is an emulated medium's, and so of one map alone. */
+  get emulated(): boolean {
+    return this.#emulated !== null;
+  }
+
   persist(address: bigint, size: bigint): void {
     const emulated = this.#emulated;
     if (emulated !== null) return emulated.persist(address, size);
@@ -230,6 +240,13 @@ export function persistenceOf(
   return known?.persistFn === persistenceFunctions().pmem2_get_persist_fn(map)
     ? known
     : shared[granularity] = new Persistence(map, granularity, null);
+}
+
+/** Drains whatever was flushed of any map: to the CPU it's all the same. */
+export function fence(): void {
+  for (let granularity = 0; granularity < PAGE; granularity++) {
+    shared[granularity]?.drain();
+  }
 }
 
 /** The operations of a map whose medium is emulated. */

@@ -14,6 +14,7 @@ import * as pointer from "../c/pointer.ts";
 import type { MapPointer, VmReservationPointer } from "../c/pointer.ts";
 import { typeError } from "../input/caller.ts";
 import type { MapSettings } from "../input/map_options.ts";
+import type { Whole } from "../input/range.ts";
 import {
   isInaccessible,
   protectionOf,
@@ -32,6 +33,8 @@ import {
 } from "./map.ts";
 import { newMap } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
+import { type Searchable, Spanning } from "./spanning.ts";
+import { SpanningViews } from "./spanning_views.ts";
 import { unmapDue } from "./unmapping.ts";
 
 // What is imported V8 looks up each time; a module's own constants it knows.
@@ -91,13 +94,18 @@ export interface AddressRange {
 }
 
 /** What a reservation is natively. */
-export class NativeVmReservation implements MapOwner {
+export class NativeVmReservation implements MapOwner, Searchable, Whole {
   readonly pointer: VmReservationPointer;
   address: bigint;
+  /** The address as a number, which is exact: there is none above 2^52. */
+  base: number;
   size: number;
   closed = false;
   /** The one `Pmem2VmReservation` that stands for it. */
   wrapper: object | null = null;
+  /** Its maps as one memory. */
+  readonly memory: Spanning = new Spanning(this);
+  readonly views: SpanningViews = new SpanningViews(this, this.memory);
   readonly #alignment: bigint;
   /**
    * What libpmem2 has really taken. It's more than what it shows, for the sake
@@ -128,10 +136,23 @@ export class NativeVmReservation implements MapOwner {
       ? newAnywhere(size, taken, this.#alignment)
       : newAt(address, size);
     this.pointer = received();
+    this.base = Number(this.address);
     this.size = size;
     this.#taken = { from: this.address, to: this.address + taken };
     this.#full = this.address;
     if (listed) liveReservations.add(this);
+  }
+
+  get noun(): string {
+    return "reservation";
+  }
+
+  get viewRule(): string {
+    return "on a buffer of the reservation's view(), or of one of its maps";
+  }
+
+  startOfView(view: ArrayBufferView): number | null {
+    return this.views.startOfView(view);
   }
 
   /** The address behind the last byte. */
@@ -410,6 +431,7 @@ export class NativeVmReservation implements MapOwner {
     requireStack();
     const [at, less] = [BigInt(offset), BigInt(size)];
     const address = offset === 0 ? this.address + less : this.address;
+    const base = Number(address);
     const rest = this.size - size;
     // libpmem2 unmaps what is below, or else what is above the aligned rest, and
     // forgets the other without unmapping it.
@@ -423,6 +445,7 @@ export class NativeVmReservation implements MapOwner {
     const result = pmem2_vm_reservation_shrink(this.pointer, at, less);
     if (result !== 0) throw failure(result, "pmem2_vm_reservation_shrink");
     this.address = address;
+    this.base = base;
     this.size = rest;
     this.#full = full;
     this.#taken = taken;

@@ -33,6 +33,10 @@ const changing = new Set([
   "Pmem2Map.prototype.write",
   "Pmem2Map.prototype.move",
   "Pmem2Map.prototype.fill",
+  "Pmem2VmReservation.prototype.read",
+  "Pmem2VmReservation.prototype.write",
+  "Pmem2VmReservation.prototype.move",
+  "Pmem2VmReservation.prototype.fill",
   "Pmem2Source.prototype.read",
   "Pmem2Source.prototype.write",
 ]);
@@ -178,6 +182,9 @@ class Campaign {
       member.receiver !== "emulation" && member.name !== "walk.constructor"
     ) {
       world.adopt(result);
+      if (member.name === "Pmem2VmReservation.prototype.view") {
+        world.keep(result as Uint8Array<ArrayBuffer>);
+      }
       if (member.name === "walk.next") {
         world.adopt((result as IteratorResult<unknown>).value);
       }

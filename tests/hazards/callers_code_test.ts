@@ -22,6 +22,10 @@ Deno.test("H20: options that close what they are given to end in an error", () =
         ({ map }, options) => map.write(new Uint8Array(100), 0, options),
         ({ map }, options) => map.move(0, 100, 1000, options),
         ({ map }, options) => map.fill(1, 0, 4096, options),
+        ({ reservation }, options) => reservation.write(reservation.view(4096, 8192), 0, options),
+        ({ reservation }, options) => reservation.write(new Uint8Array(100), 8150, options),
+        ({ reservation }, options) => reservation.move(4096, 0, 8192, options),
+        ({ reservation }, options) => reservation.fill(1, 4096, 8192, options),
         ({ reservation }, options) => [...reservation.maps(options)],
         ({ reservation }, options) => reservation.close(options),
         ({ reservation }, options) => reservation[inspect](null, options),
@@ -30,6 +34,7 @@ Deno.test("H20: options that close what they are given to end in an error", () =
         const source = Pmem2Source.open(path);
         const reservation = new Pmem2VmReservation(2 ** 21);
         const map = reservation.map(source);
+        reservation.map(source);
         const closed = () => {
           source.close();
           reservation.close({ maps: true });
@@ -72,7 +77,10 @@ Deno.test("H20: arrays that lie about themselves are taken for what they are", (
     for (const array of [new Liar(64), own, new Liar(new ArrayBuffer(0, { maxByteLength: 2 ** 20 }))]) {
       map.write(array, 8192 - 64);
       map.read(array, 8192 - 64);
+      reservation.write(array, 2 * 8192 - 64);
+      reservation.read(array, 2 * 8192 - 64);
       assertThrows(() => map.persist(array), TypeError);
+      assertThrows(() => reservation.persist(array), TypeError);
       assertThrows(() => map.flush(new Liar(64)), TypeError);
     }
     // An overridden size means nothing either.
@@ -81,6 +89,8 @@ Deno.test("H20: arrays that lie about themselves are taken for what they are", (
     Object.defineProperty(reservation, "size", { value: 2 ** 40 });
     assertThrows(() => map.fill(1, 0, 8193), RangeError);
     assertThrows(() => map.persist(8192, 1), RangeError);
+    assertThrows(() => reservation.fill(1, 3 * 8192, 2 ** 21), RangeError);
+    assertThrows(() => reservation.view(0, 2 ** 22), RangeError);
     assertThrows(() => reservation.map(source, { at: 2 ** 21 }), RangeError);
     for (const offset of [{ valueOf() { map.close(); return 0; } }, [0], "0", 0n, new Number(0)]) {
       assertThrows(() => map.fill(1, offset), TypeError);

@@ -77,8 +77,21 @@ export class Values {
       "Pmem2Map.prototype.persist": flushed,
       "Pmem2Map.prototype.flush": flushed,
       "Pmem2Map.prototype.deepFlush": flushed,
-      "Pmem2Map.prototype.persistAsync": range,
-      "Pmem2Map.prototype.deepFlushAsync": range,
+      "Pmem2Map.prototype.persistAsync": flushed,
+      "Pmem2Map.prototype.deepFlushAsync": flushed,
+      "Pmem2VmReservation.prototype.view": range,
+      "Pmem2VmReservation.prototype.read": copied,
+      "Pmem2VmReservation.prototype.write": copied,
+      "Pmem2VmReservation.prototype.move": moved,
+      "Pmem2VmReservation.prototype.fill": () => [
+        random.below(256),
+        ...moved().slice(1),
+      ],
+      "Pmem2VmReservation.prototype.persist": flushed,
+      "Pmem2VmReservation.prototype.flush": flushed,
+      "Pmem2VmReservation.prototype.deepFlush": flushed,
+      "Pmem2VmReservation.prototype.persistAsync": flushed,
+      "Pmem2VmReservation.prototype.deepFlushAsync": flushed,
       "Pmem2Source.prototype.read": copied,
       "Pmem2Source.prototype.write": copied,
       "Pmem2Error": () => [-1 - random.below(40), "pmem2_map_new", "why"],
@@ -225,14 +238,16 @@ export class Values {
 
   /** A view on some map. */
   #view(): ArrayBufferView | undefined {
-    const { random, maps } = this.#world;
+    const { random, maps, views } = this.#world;
     try {
-      const bytes = map.bytes(random.pick(maps));
+      const bytes = views.length > 0 && random.chance(0.4)
+        ? random.pick(views)
+        : map.bytes(random.pick(maps));
       const start = random.below(bytes.length);
       const length = random.below(bytes.length - start);
       return random.chance(0.7)
         ? bytes.subarray(start, start + length)
-        : new DataView(bytes.buffer, start, length);
+        : new DataView(bytes.buffer, bytes.byteOffset + start, length);
     } catch {
       return undefined;
     }

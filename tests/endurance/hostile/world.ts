@@ -100,6 +100,9 @@ export class World implements Disposable {
     Pmem2Map,
     { address: bigint; bytes: Uint8Array<ArrayBuffer> }
   >();
+  /** Views on reservations. */
+  readonly views: Uint8Array<ArrayBuffer>[] = [];
+  readonly #spanning = new WeakSet<ArrayBuffer>();
   /** What the call that is under way was given: the best things to close. */
   current: unknown[] = [];
   /** Buffers that were given away; their maps stay for good. */
@@ -121,16 +124,16 @@ export class World implements Disposable {
     options: { at?: number } = {},
   ): Guard {
     const path = this.scratch.path("guard");
-    Deno.writeFileSync(path, new Uint8Array(PAGE));
+    const bytes = new Uint8Array(new ArrayBuffer(PAGE))
+      .fill(1 + this.random.below(255));
+    Deno.writeFileSync(path, bytes);
     using file = Pmem2Source.open(path);
     // It's this map's alone from now on.
     Deno.removeSync(path);
     const guard = owner === null
       ? Pmem2Map.from(file)
-      : reservation.map(owner, file, options);
-    const bytes = new Uint8Array(new ArrayBuffer(PAGE))
-      .fill(1 + this.random.below(255));
-    guard.write(bytes);
+      // Stores of the reservation's that reach it are refused.
+      : reservation.map(owner, file, { ...options, write: false });
     return { map: guard, address: guard.address, bytes, reservation: owner };
   }
 
@@ -215,6 +218,13 @@ export class World implements Disposable {
       this.walks.push(value);
       if (this.walks.length > 12) this.walks.shift();
     }
+  }
+
+  /** Takes in a view on a reservation. */
+  keep(view: Uint8Array<ArrayBuffer>): void {
+    this.#spanning.add(view.buffer);
+    this.views.push(view);
+    if (this.views.length > 20) this.views.shift();
   }
 
   #dismiss<T extends object>(living: T[], close: (object: T) => void): void {
@@ -393,7 +403,7 @@ export class World implements Disposable {
   }
 
   #isMapped(buffer: ArrayBuffer): boolean {
-    return this.maps.some((live) => {
+    return this.#spanning.has(buffer) || this.maps.some((live) => {
       try {
         return map.bytes(live).buffer === buffer;
       } catch {

@@ -1,0 +1,501 @@
+/**
+ * A reservation as one memory: the maps that a range lies in, and what is done
+ * to each of them. Internal to the module; that the range lies in the reservation
+ * is checked already.
+ *
+ * @module
+ */
+
+import * as copy from "../c/copy.ts";
+import { rangeError, typeError } from "../input/caller.ts";
+import { NODRAIN, NOFLUSH } from "../input/store_options.ts";
+import { pageSize } from "../process/placement.ts";
+import { wasEmulated } from "./emulation.ts";
+import * as maps from "./map.ts";
+import { accessOf, type NativeMap } from "./map.ts";
+import { fence } from "./persistence.ts";
+
+// What is imported V8 looks up each time; a module's own constants it knows.
+const { copyOut, pin, unpin } = copy;
+const { READ, WRITE } = maps;
+const { max, min } = Math;
+const toBig = BigInt;
+
+/** What a reservation is to the memory that its maps make. */
+export interface Searchable {
+  /** Its address as a number, which is exact: there is none above 2^52. */
+  readonly base: number;
+  readonly size: number;
+  findFirst(): NativeMap | null;
+  /** The earliest map that intersects a range. */
+  findAt(offset: number, size: number): NativeMap | null;
+  findNext(map: NativeMap): NativeMap | null;
+}
+
+/**
+ * A part of a range that lies in one map. They are linked, and not in an array:
+ * of that a caller may have replaced what is needed to fill it and to go
+ * through it.
+ */
+export class Piece {
+  readonly map: NativeMap;
+  /** Its address. */
+  readonly at: number;
+  readonly length: number;
+  /**
+   * Whether it's in the source. What lies behind the source's end, in its last
+   * page, is memory alone: nothing makes that durable.
+   */
+  readonly durable: boolean;
+  readonly previous: Piece | null;
+  next: Piece | null = null;
+
+  constructor(
+    map: NativeMap,
+    at: number,
+    length: number,
+    durable: boolean,
+    previous: Piece | null,
+  ) {
+    this.map = map;
+    this.at = at;
+    this.length = length;
+    this.durable = durable;
+    this.previous = previous;
+    if (previous !== null) previous.next = this;
+  }
+
+  /** Where it starts in its map. */
+  get start(): number {
+    return this.at - this.map.start;
+  }
+}
+
+/** The end of what a map takes of a reservation: that of its last page. */
+export function pagesEndOf({ start, size }: NativeMap): number {
+  const page = pageSize();
+  return start + size + (page - size % page) % page;
+}
+
+/** The maps of a reservation as one memory. */
+export class Spanning {
+  readonly #reservation: Searchable;
+  /** The map of the last call, which tends to be that of the next. */
+  #recent: NativeMap | null = null;
+
+  constructor(reservation: Searchable) {
+    this.#reservation = reservation;
+  }
+
+  // Where a range lies
+
+  /**
+   * The one map that all of a range lies in, if it was made here; null asks for a
+   * closer look.
+   */
+  #inOne(offset: number, length: number): NativeMap | null {
+    const map = this.#recent;
+    if (map !== null && map.access !== 0) {
+      const start = offset - (map.start - this.#reservation.base);
+      if (start >= 0 && start + length <= map.size) return map;
+    }
+    return this.#search(offset, length);
+  }
+
+  #search(offset: number, length: number): NativeMap | null {
+    if (length === 0) return null;
+    const map = this.#at(offset, 1);
+    if (map === null || map.access === 0) return null;
+    this.#recent = map;
+    const start = offset - (map.start - this.#reservation.base);
+    return start >= 0 && start + length <= map.size ? map : null;
+  }
+
+  /** The earliest map that has a page of the range. */
+  #at(offset: number, length: number): NativeMap | null {
+    // libpmem2 finds a map up to its source's end, which may be inside a page.
+    const before = offset % pageSize();
+    return this.#reservation.findAt(offset - before, before + length);
+  }
+
+  /** The map that has the page of an offset. */
+  mapAt(offset: number): NativeMap | null {
+    const map = this.#recent;
+    if (map !== null && map.access !== 0) {
+      const start = offset - (map.start - this.#reservation.base);
+      if (start >= 0 && start < map.size) return map;
+    }
+    const found = this.#at(offset, 1);
+    if (found !== null && found.access !== 0) this.#recent = found;
+    return found;
+  }
+
+  /** The parts of a range that are mapped, in address order. */
+  #pieces(offset: number, length: number): Piece | null {
+    if (length === 0) return null;
+    const from = this.#reservation.base + offset;
+    const to = from + length;
+    const recent = this.#recent;
+    let map = recent !== null && recent.access !== 0 &&
+        from >= recent.start && from < recent.start + recent.size
+      ? recent
+      : this.#at(offset, length);
+    let first: Piece | null = null;
+    let last: Piece | null = null;
+    while (map !== null && map.start < to) {
+      const end = map.start + map.size;
+      const pagesEnd = pagesEndOf(map);
+      const at = max(from, map.start);
+      if (at < end) {
+        last = new Piece(map, at, min(to, end) - at, true, last);
+        first ??= last;
+      }
+      const behind = max(at, end);
+      const rest = min(to, pagesEnd) - behind;
+      if (rest > 0) {
+        last = new Piece(map, behind, rest, false, last);
+        first ??= last;
+      }
+      if (map.access !== 0) this.#recent = map;
+      if (pagesEnd >= to) break;
+      map = this.#behind(map, pagesEnd);
+    }
+    return first;
+  }
+
+  /** The next map, without a search where nothing can lie between. */
+  #behind(map: NativeMap, pagesEnd: number): NativeMap | null {
+    const { next } = map;
+    return next !== undefined && next !== null && next.access !== 0 &&
+        next.start === pagesEnd
+      ? next
+      : this.#reservation.findNext(map);
+  }
+
+  /**
+   * The parts of a range, which must all be mapped, by maps that allow what is
+   * wanted.
+   */
+  covering(
+    action: string,
+    offset: number,
+    length: number,
+    access: number,
+  ): Piece | null {
+    const first = this.#pieces(offset, length);
+    const { base } = this.#reservation;
+    let end = base + offset;
+    for (let piece = first; piece !== null; piece = piece.next) {
+      if (piece.at !== end) break;
+      end += piece.length;
+    }
+    if (end !== base + offset + length) {
+      const free = end - base;
+      throw rangeError(
+        `Cannot ${action} as all of the range must be mapped: ${free} is free`,
+      );
+    }
+    for (let piece = first; piece !== null; piece = piece.next) {
+      if ((accessOf(piece.map.traits) & access) === access) continue;
+      throw this.#isnt(action, piece, nameOf(access));
+    }
+    return first;
+  }
+
+  /** The parts of a range that are mapped; the CPU must have access to flush. */
+  #flushable(
+    action: string,
+    offset: number,
+    length: number,
+  ): Piece | null {
+    const first = this.#pieces(offset, length);
+    for (let piece = first; piece !== null; piece = piece.next) {
+      if (accessOf(piece.map.traits) !== 0) continue;
+      throw this.#isnt(action, piece, "readable or writable");
+    }
+    return first;
+  }
+
+  #isnt(action: string, { map }: Piece, what: string): TypeError {
+    return typeError(
+      `Cannot ${action} as the map at ${
+        map.start - this.#reservation.base
+      } is not ${what}`,
+    );
+  }
+
+  // Copies and stores
+
+  read(
+    action: string,
+    target: Uint8Array,
+    offset: number,
+    length: number,
+  ): void {
+    const map = this.#inOne(offset, length);
+    if (map !== null && (map.access & READ) !== 0) {
+      map.read(target, offset - (map.start - this.#reservation.base), length);
+    } else if (this.covering(action, offset, length, READ) !== null) {
+      // What is side by side in memory is copied at once.
+      copyOut(target, toBig(this.#reservation.base + offset), length);
+    }
+  }
+
+  write(
+    action: string,
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    flags: number,
+  ): void {
+    const map = this.#inOne(offset, length);
+    if (map !== null && (map.access & WRITE) !== 0) {
+      const start = offset - (map.start - this.#reservation.base);
+      map.persistence.write(map, start, data, length, flags);
+      return;
+    }
+    const first = this.covering(action, offset, length, WRITE);
+    if (first === null) return;
+    move(first, Number(pin(data, length)), flags);
+    unpin();
+    finish(first, flags);
+  }
+
+  move(
+    action: string,
+    target: number,
+    source: number,
+    length: number,
+    flags: number,
+  ): void {
+    const { base } = this.#reservation;
+    const map = this.#inOne(target, length);
+    if (map !== null && (map.access & WRITE) !== 0 && map.access & READ) {
+      const start = map.start - base;
+      if (source >= start && source - start + length <= map.size) {
+        const { persistence } = map;
+        persistence.move(map, target - start, source - start, length, flags);
+        return;
+      }
+    }
+    this.covering(action, source, length, READ);
+    const first = this.covering(action, target, length, WRITE);
+    if (first === null) return;
+    move(first, base + source, flags);
+    finish(first, flags);
+  }
+
+  fill(
+    action: string,
+    offset: number,
+    value: number,
+    length: number,
+    flags: number,
+  ): void {
+    const map = this.#inOne(offset, length);
+    if (map !== null && (map.access & WRITE) !== 0) {
+      const start = offset - (map.start - this.#reservation.base);
+      map.persistence.fill(map, start, value, length, flags);
+      return;
+    }
+    const first = this.covering(action, offset, length, WRITE);
+    for (let piece = first; piece !== null; piece = piece.next) {
+      const { map, start, length } = piece;
+      map.persistence.fill(map, start, value, length, flagsOf(piece, flags));
+    }
+    finish(first, flags);
+  }
+
+  // Making it durable
+
+  persist(action: string, offset: number, length: number): void {
+    const map = this.#inOne(offset, length);
+    if (map !== null && (map.access & (READ | WRITE)) !== 0) {
+      map.persist(offset - (map.start - this.#reservation.base), length);
+      return;
+    }
+    const first = this.#flushable(action, offset, length);
+    const failure = flush(first);
+    drain(first);
+    report(failure);
+  }
+
+  flush(action: string, offset: number, length: number): void {
+    const map = this.#inOne(offset, length);
+    if (map !== null && (map.access & (READ | WRITE)) !== 0) {
+      map.flush(offset - (map.start - this.#reservation.base), length);
+    } else {
+      report(flush(this.#flushable(action, offset, length)));
+    }
+  }
+
+  drain(): void {
+    fence();
+    // An emulated medium is drained by its own maps.
+    if (!wasEmulated()) return;
+    let map = this.#reservation.findFirst();
+    for (; map !== null; map = this.#reservation.findNext(map)) {
+      const { persistence } = map;
+      if (persistence.emulated) persistence.drain();
+    }
+  }
+
+  deepFlush(action: string, offset: number, length: number): void {
+    const first = this.#flushable(action, offset, length);
+    let failure: Failure | null = null;
+    for (let piece = first; piece !== null; piece = piece.next) {
+      if (!piece.durable || failure !== null && !piece.map.live) continue;
+      try {
+        piece.map.deepFlush(piece.start, piece.length);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    report(failure);
+  }
+
+  persistAsync(action: string, offset: number, length: number): Promise<void> {
+    return allOf(
+      this.#flushable(action, offset, length),
+      ({ map, start, length }) => map.persistAsync(start, length),
+    );
+  }
+
+  deepFlushAsync(
+    action: string,
+    offset: number,
+    length: number,
+  ): Promise<void> {
+    return allOf(
+      this.#flushable(action, offset, length),
+      ({ map, start, length }) => map.deepFlushAsync(start, length),
+    );
+  }
+
+  /** Waits until no map has a flush under way any more. */
+  async whenIdle(): Promise<void> {
+    let map = this.#pending();
+    for (; map !== null; map = this.#pending()) await map.whenIdle();
+  }
+
+  #pending(): NativeMap | null {
+    let map = this.#reservation.findFirst();
+    while (map !== null && map.pendingFlushes === 0) {
+      map = this.#reservation.findNext(map);
+    }
+    return map;
+  }
+}
+
+/** The first error of several: the others' maps are seen to all the same. */
+interface Failure {
+  readonly error: unknown;
+}
+
+function nameOf(access: number): string {
+  if (access === (READ | WRITE)) return "readable and writable";
+  return access === READ ? "readable" : "writable";
+}
+
+/**
+ * How to store to a part. It waits for nothing: that is done once for all. Nor is
+ * flushed what may fail: all is to be stored before that.
+ */
+function flagsOf({ map, durable }: Piece, flags: number): number {
+  const flush = durable && map.persistence.drains;
+  return flags | (flush ? NODRAIN : NODRAIN | NOFLUSH);
+}
+
+/** Copies from an address to all parts, as memmove does. */
+function move(first: Piece, from: number, flags: number): void {
+  // What is still to be copied must not be written over.
+  const backwards = from < first.at;
+  let piece: Piece | null = first;
+  if (backwards) { while (piece.next !== null) piece = piece.next; }
+  while (piece !== null) {
+    const { map: { persistence, pointer }, at, length } = piece;
+    const source = from + (at - first.at);
+    const part = flagsOf(piece, flags);
+    persistence.move({ pointer, address: 0n }, at, source, length, part);
+    piece = backwards ? piece.previous : piece.next;
+  }
+}
+
+/** Flushes all parts, or those that were left out when they were stored to. */
+function flush(first: Piece | null, leftOut = false): Failure | null {
+  let failure: Failure | null = null;
+  for (let piece = first; piece !== null; piece = piece.next) {
+    if (!piece.durable || leftOut && piece.map.persistence.drains) continue;
+    // Where an error is made the caller may have put code that closes a map.
+    if (failure !== null && !piece.map.live) continue;
+    try {
+      piece.map.flush(piece.start, piece.length);
+    } catch (error) {
+      failure ??= { error };
+    }
+  }
+  return failure;
+}
+
+/** Makes durable what was stored to all parts, as far as it was asked for. */
+function finish(first: Piece | null, flags: number): void {
+  if ((flags & NOFLUSH) !== 0) return;
+  const failure = flush(first, true);
+  if ((flags & NODRAIN) === 0) drain(first);
+  report(failure);
+}
+
+function report(failure: Failure | null): void {
+  if (failure !== null) throw failure.error;
+}
+
+function drain(first: Piece | null): void {
+  let drained = false;
+  for (let piece = first; piece !== null; piece = piece.next) {
+    const { persistence, closed } = piece.map;
+    if (!persistence.drains || closed) continue;
+    if (persistence.emulated) {
+      persistence.drain();
+    } else if (!drained) {
+      // One for all: to the CPU they are all its own stores.
+      persistence.drain();
+      drained = true;
+    }
+  }
+}
+
+/** Starts something for all parts before it waits for the first. */
+async function allOf(
+  first: Piece | null,
+  start: (piece: Piece) => Promise<void>,
+): Promise<void> {
+  let last: Started | null = null;
+  for (let piece = first; piece !== null; piece = piece.next) {
+    if (!piece.durable || !piece.map.live) continue;
+    last = new Started(settle(start(piece)), last);
+  }
+  let failure: Failure | null = null;
+  for (; last !== null; last = last.previous) {
+    failure = await last.end ?? failure;
+  }
+  report(failure);
+}
+
+class Started {
+  readonly end: Promise<Failure | null>;
+  readonly previous: Started | null;
+
+  constructor(end: Promise<Failure | null>, previous: Started | null) {
+    this.end = end;
+    this.previous = previous;
+  }
+}
+
+async function settle(promise: Promise<void>): Promise<Failure | null> {
+  try {
+    await promise;
+    return null;
+  } catch (error) {
+    return { error };
+  }
+}
