@@ -30,6 +30,7 @@ export const msyncFunctions = lazily(libc.msyncSymbols);
 export const msyncAsyncFunctions = lazily(libc.msyncAsyncSymbols);
 export const systemFunctions = lazily(libc.systemSymbols);
 export const addressSpaceFunctions = lazily(libc.addressSpaceSymbols);
+export const remapFunctions = lazily(libc.remapSymbols);
 export const directoryFunctions = lazily(libc.directorySymbols);
 export const fileSystemFunctions = lazily(libc.fileSystemSymbols);
 export const allocationFunctions = lazily(libc.allocationSymbols);

@@ -126,6 +126,13 @@ export const addressSpaceSymbols = {
   close: { parameters: [int], result: int },
 } as const satisfies SymbolTable;
 
+/** Mappings that take another's place. */
+export const remapSymbols = {
+  // void *mremap(void *old_address, size_t old_size, size_t new_size,
+  //     int flags, void *new_address);
+  mremap: { parameters: [address, size, size, int, address], result: address },
+} as const satisfies SymbolTable;
+
 /** What a relative path is relative to. */
 export const directorySymbols = {
   // char *getcwd(char *buf, size_t size);

@@ -41,7 +41,9 @@ export interface MapOptions {
    */
   granularity?: Granularity | undefined;
   /**
-   * Whether stores reach the source.
+   * Whether stores reach the source. Of a private map the system keeps in memory
+   * what was stored to, and may end the process when that is more than there is;
+   * the source itself may be larger than the memory.
    *
    * @default {"shared"}
    */

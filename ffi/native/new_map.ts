@@ -23,8 +23,11 @@ import type {
 import { rangeError } from "../input/caller.ts";
 import { granularities, PAGE } from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
+import { replacePrivately } from "../process/address_space.ts";
+import { alignUp } from "../process/alignment.ts";
 import { stdinLock } from "../process/lock.ts";
 import { checkMappingLimit } from "../process/mapping_limit.ts";
+import { pageSize } from "../process/placement.ts";
 import { requireStack } from "../process/stack.ts";
 import { emulatedMap } from "./emulation.ts";
 import { type MapArena, type MapOwner, NativeMap, traitsOf } from "./map.ts";
@@ -81,6 +84,33 @@ export function newMap(
     emulated.closed();
     throw error;
   }
+}
+
+/**
+ * The same for a private map that the system refuses to set memory aside for, or
+ * null if it's refused for another reason. libpmem2 knows no MAP_NORESERVE: it gets
+ * a map that is only read, which needs no memory, and another mapping of the same
+ * bytes takes its place.
+ */
+export function newUnreservedMap(
+  source: NativeSource,
+  settings: MapSettings,
+  length: number,
+  place: Place,
+): NativeMap | null {
+  const { owner, arena } = place;
+  const { granularity, offset } = settings;
+  const readOnly = { ...settings, read: true, write: false };
+  const pointer = mapSource(source, readOnly, granularity, length, place);
+  const traits = traitsOf(source, settings);
+  const map = new NativeMap(pointer, traits, owner, false, arena);
+  const size = alignUp(BigInt(map.size), BigInt(pageSize()));
+  const fd = source.descriptor;
+  if (replacePrivately(map.address, size, settings, fd, BigInt(offset))) {
+    return map;
+  }
+  map.delete();
+  return null;
 }
 
 /** What libpmem2 does once it sees what the medium has. */

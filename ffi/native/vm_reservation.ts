@@ -31,7 +31,7 @@ import {
   type MapOwner,
   NativeMap,
 } from "./map.ts";
-import { newMap } from "./new_map.ts";
+import { newMap, newUnreservedMap, type Place } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
 import { type Searchable, Spanning } from "./spanning.ts";
 import { SpanningViews } from "./spanning_views.ts";
@@ -42,6 +42,7 @@ const { cell, isReceived, received, receivedLow } = cells;
 const { toBigInt } = pointer;
 const { placementFunctions, reservationFunctions } = functions;
 
+const ENOMEM = -errnoOf("ENOMEM");
 const PMEM2_E_MAPPING_EXISTS = numberOf("PMEM2_E_MAPPING_EXISTS");
 const PMEM2_E_MAPPING_NOT_FOUND = numberOf("PMEM2_E_MAPPING_NOT_FOUND");
 const PMEM2_E_NO_ACCESS = numberOf("PMEM2_E_NO_ACCESS");
@@ -72,7 +73,7 @@ function newAnywhere(size: number, taken: bigint, alignment: bigint): bigint {
     }
   }
   throw new Pmem2Error(
-    -errnoOf("ENOMEM"),
+    ENOMEM,
     "pmem2_vm_reservation_new",
     `no free range of ${size} bytes was found`,
   );
@@ -103,6 +104,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   closed = false;
   /** The one `Pmem2VmReservation` that stands for it. */
   wrapper: object | null = null;
+  /** Counts the maps that were made, found and deleted. */
+  changes = 0;
   /** Its maps as one memory. */
   readonly memory: Spanning = new Spanning(this);
   readonly views: SpanningViews = new SpanningViews(this, this.memory);
@@ -141,6 +144,11 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     this.#taken = { from: this.address, to: this.address + taken };
     this.#full = this.address;
     if (listed) liveReservations.add(this);
+  }
+
+  /** How many maps are known. */
+  get count(): number {
+    return this.#maps.size;
   }
 
   get noun(): string {
@@ -274,6 +282,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       known.lose();
     }
     this.#maps.set(pointer, map);
+    this.changes++;
     return map;
   }
 
@@ -283,6 +292,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   }
 
   forget(map: NativeMap): boolean {
+    this.changes++;
     this.#guesses.delete(map.pointerLow);
     if (map.address < this.#full) this.#full = map.address;
     return this.#maps.delete(map.pointer);
@@ -363,20 +373,44 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     length: number,
     arena: MapArena | null = null,
   ): NativeMap {
-    let map: NativeMap;
+    const place = {
+      reservation: this.pointer,
+      offset: address - this.address,
+      owner: arena === null ? this : null,
+      arena,
+    };
+    let map: NativeMap | null = null;
     try {
-      map = newMap(source, settings, length, {
-        reservation: this.pointer,
-        offset: address - this.address,
-        owner: arena === null ? this : null,
-        arena,
-      });
+      map = newMap(source, settings, length, place);
     } catch (error) {
-      if (error instanceof Pmem2Error) this.#mend(error, address, length);
-      throw error;
+      if (!(error instanceof Pmem2Error)) throw error;
+      this.#mend(error, address, length);
+      if (
+        error.errno === ENOMEM && !settings.shared && settings.write &&
+        !source.anonymous && !this.isTakenByOthers(address, length)
+      ) {
+        map = this.#mapUnreserved(source, settings, length, place);
+      }
+      if (map === null) throw error;
     }
     this.#maps.set(map.pointer, map);
+    this.changes++;
     return map;
+  }
+
+  #mapUnreserved(
+    source: NativeSource,
+    settings: MapSettings,
+    length: number,
+    place: Place,
+  ): NativeMap | null {
+    try {
+      return newUnreservedMap(source, settings, length, place);
+    } catch (error) {
+      if (!(error instanceof Pmem2Error)) throw error;
+      this.#mend(error, this.address + place.offset, length);
+      return null;
+    }
   }
 
   /** Whether somebody else got hold of a part of the range. */

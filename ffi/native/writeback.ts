@@ -33,6 +33,14 @@ export function openMsync(): void {
   pageMask = BigInt(-pageSize());
 }
 
+/** Whether anything has ever failed: without that nobody need be asked. */
+let failed = false;
+
+/** Whether one of them may throw at {@linkcode Writeback.check}. */
+export function hasFailed(): boolean {
+  return failed;
+}
+
 /**
  * What became of the stores to a source: all its maps have the same one.
  *
@@ -59,6 +67,7 @@ export class Writeback {
 
   /** Notes that a function has failed, and throws. */
   fail(errno: number, call: string): never {
+    failed = true;
     this.#failure ??= this.#error(errno, call);
     throw this.#failure;
   }

@@ -6,7 +6,7 @@
  */
 
 import { lastErrno } from "../c/error.ts";
-import { addressSpaceFunctions } from "../c/functions.ts";
+import { addressSpaceFunctions, remapFunctions } from "../c/functions.ts";
 import { cString } from "../c/string.ts";
 import { pageSize } from "./placement.ts";
 import { MUCH, requireStack } from "./stack.ts";
@@ -35,6 +35,44 @@ export function reserve(address: bigint, size: bigint): boolean {
 /** Gives a range back. Nobody else may own a page of it. */
 export function release(address: bigint, size: bigint): void {
   if (size > 0n) addressSpaceFunctions().munmap(address, size);
+}
+
+const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4];
+const MAP_PRIVATE_NORESERVE = 0x4002;
+const MREMAP_MAYMOVE_FIXED = 3;
+
+/**
+ * Maps a file privately in the place of what is at an address, without memory set
+ * aside for it: of that the kernel takes as much as is stored to.
+ *
+ * @returns Whether it worked. If not, nothing has changed.
+ */
+export function replacePrivately(
+  address: bigint,
+  size: bigint,
+  { read, write, exec }: { read: boolean; write: boolean; exec: boolean },
+  fd: number,
+  offset: bigint,
+): boolean {
+  const protection = (read ? PROT_READ : 0) | (write ? PROT_WRITE : 0) |
+    (exec ? PROT_EXEC : 0);
+  const flags = MAP_PRIVATE_NORESERVE;
+  // Not at the place itself: where that fails nothing may be left there.
+  const aside = addressSpaceFunctions().mmap(
+    0n,
+    size,
+    protection,
+    flags,
+    fd,
+    offset,
+  );
+  if (aside >= 2n ** 63n) return false;
+  const { mremap } = remapFunctions();
+  if (mremap(aside, size, size, MREMAP_MAYMOVE_FIXED, address) === address) {
+    return true;
+  }
+  release(aside, size);
+  return false;
 }
 
 /** More pages are looked up in /proc, all at once. */

@@ -5,7 +5,12 @@
  * @module
  */
 
-import { Pmem2Error, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+import {
+  Pmem2Error,
+  Pmem2Map,
+  Pmem2Source,
+  Pmem2VmReservation,
+} from "@pmem2/pmem2";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Recorder } from "./recorder.ts";
 
@@ -147,7 +152,55 @@ async function checkAtOnce(): Promise<void> {
   }
 }
 
+/** Of several maps all are tried, and the first failure is told. */
+async function checkReservation(): Promise<void> {
+  const ways: Record<string, (r: Pmem2VmReservation) => unknown> = {
+    persist: (r) => r.persist(),
+    flush: (r) => r.flush(),
+    deepFlush: (r) => r.deepFlush(),
+    write: (r) => r.write(new Uint8Array(3 * size).fill(7)),
+    move: (r) => r.move(0, 0, 3 * size),
+    fill: (r) => r.fill(7),
+    persistAsync: (r) => r.persistAsync(),
+    deepFlushAsync: (r) => r.deepFlushAsync(),
+  };
+  for (const [name, act] of Object.entries(ways)) {
+    using reservation = new Pmem2VmReservation(3 * size);
+    const paths = ["a", "b", "c"].map((name) => `${directory}/${name}`);
+    const maps = paths.map((path) =>
+      reservation.map(path, { create: true, size })
+    );
+    reservation.fill(7, 0, 3 * size, { flush: false });
+    recorder.take();
+    const isAsync = name.endsWith("Async");
+    // A flush on another thread that fails is tried once more for the reason.
+    if (!isAsync) recorder.fail(EIO, 0, ENOSPC);
+    else recorder.fail(EIO, EIO, EIO, EIO, EIO, EIO);
+    const error = await assertRejects(async () => {
+      await act(reservation);
+    }, Pmem2Error);
+    assertEquals([error.code, error.call], ["EIO", "msync"], name);
+    assert(isAsync || error.message.includes(paths[0]!), error.message);
+    assertEquals(recorder.take().length, isAsync ? 6 : 3, name);
+    const bytes = new Uint8Array(3 * size);
+    reservation.read(bytes);
+    assert(bytes.every((byte) => byte === 7), name);
+    assertThrows(() => reservation.drain(), Pmem2Error, paths[0]);
+    maps[0]!.close();
+    assertThrows(
+      () => reservation.persist(),
+      Pmem2Error,
+      isAsync ? "EIO" : "ENOSPC",
+    );
+    maps[2]!.close();
+    if (isAsync) continue;
+    reservation.persist();
+    reservation.drain();
+  }
+}
+
 await checkEachWay();
+await checkReservation();
 await checkOthers();
 checkSignals();
 await checkAtOnce();
