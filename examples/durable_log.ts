@@ -1,8 +1,12 @@
-// An append-only log that survives crashes; examples/log.ts is a program for it.
+// An append-only log that survives crashes, and grows; examples/log.ts is a program
+// for it.
 //
 // A record is in it, whole, once append() has returned; if the process or the
 // machine fails before, it may be in it, whole, or not. Several processes may
-// append to the same log, which is a file or a whole device DAX.
+// append to the same log, which is a file or a whole device DAX. A file grows as it
+// fills: address space costs nothing, so much is reserved, and each part that the
+// file gets is mapped behind the last one. A record may lie across them. What one
+// process has added the others map when they meet it. (A device has one size.)
 //
 // On the medium: a signature at 0, the state in two slots at 64 and 128, records
 // from 192 on. A state is a 64-bit number that counts its changes, the 64-bit
@@ -10,7 +14,11 @@
 // and its data. Numbers are little-endian.
 
 import { crc32 } from "node:zlib";
-import { type MapOptions, type OpenOptions, Pmem2Map } from "@pmem2/pmem2";
+import {
+  type Granularity,
+  Pmem2Source,
+  Pmem2VmReservation,
+} from "@pmem2/pmem2";
 
 const SIGNATURE = new TextEncoder().encode("PMEM2LOG");
 const SLOTS = [64, 128];
@@ -21,6 +29,25 @@ const RECORD_HEADER = 8;
 /** What the file systems and partition tables of this world begin within. */
 const BLANK = 2 ** 20;
 
+/** The most that a log may get, unless told else: so much is reserved. */
+const LIMIT = 2 ** 40;
+/** A log grows by as much as it has, up to this. */
+const MOST_GROWTH = 2 ** 26;
+
+/** How to open a log. */
+export interface LogOptions {
+  /** Whether to append to it; true unless told else. */
+  readonly write?: boolean;
+  /** Whether to make the file if there is none. */
+  readonly create?: boolean;
+  /** The file's size at least; of a new one a page unless told else. */
+  readonly size?: number;
+  /** The most that the file may grow to. */
+  readonly limit?: number;
+  /** The coarsest granularity that will do. */
+  readonly granularity?: Granularity;
+}
+
 interface State {
   readonly change: bigint;
   readonly used: number;
@@ -28,33 +55,58 @@ interface State {
 
 /** A durable log of records. */
 export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
-  readonly #map: Pmem2Map;
+  readonly #path: string;
+  readonly #options: { write: boolean; granularity: Granularity };
+  /** The parts of the file, side by side. */
+  readonly #memory: Pmem2VmReservation;
   /** Held open for its lock, which ends with the process, however that ends. */
   readonly #file: Deno.FsFile;
+  readonly #alignment: number;
+  readonly #limit: number;
+  #mapped = 0;
   #resources = new DisposableStack();
 
-  private constructor(map: Pmem2Map, file: Deno.FsFile) {
-    this.#map = map;
-    this.#file = file;
+  private constructor(
+    path: string,
+    options: LogOptions,
+    resources: DisposableStack,
+  ) {
+    const { write = true, create = false, granularity = "page" } = options;
+    {
+      using source = Pmem2Source.open(path, { write, create });
+      this.#alignment = source.alignment;
+      const { isFile, size } = Deno.statSync(path);
+      this.#limit = isFile
+        ? Math.max(options.limit ?? LIMIT, size, options.size ?? 0)
+        : source.size;
+    }
+    // The working directory may change until it grows.
+    this.#path = Deno.realPathSync(path);
+    this.#options = { write, granularity };
+    this.#memory = resources.use(
+      new Pmem2VmReservation(this.#aligned(this.#limit)),
+    );
+    this.#file = resources.use(Deno.openSync(this.#path));
+    this.#locked(write, () => {
+      const least = create ? this.#alignment : 0;
+      const size = Math.max(options.size ?? 0, least);
+      this.#mapRest(write && size > 0 ? size : undefined);
+      this.#prepare(path);
+    });
   }
 
   /** Opens a log; what begins with zeros becomes an empty one. */
-  static open(
-    path: string,
-    options?: OpenOptions & Pick<MapOptions, "length" | "granularity">,
-  ): Log {
+  static open(path: string, options: LogOptions = {}): Log {
     using resources = new DisposableStack();
-    const map = resources.use(Pmem2Map.open(path, options));
-    const file = resources.use(Deno.openSync(path));
-    const log = new Log(map, file);
-    log.#locked(map.writable, () => log.#prepare(path));
+    const log = new Log(path, options, resources);
     log.#resources = resources.move();
     return log;
   }
 
-  /** Bytes that are free, for records and 8 bytes with each. */
+  /** Bytes that are free up to its limit, for records and 8 bytes with each. */
   get free(): number {
-    return this.#capacity - this.#locked(false, () => this.#state()).used;
+    const { used } = this.#locked(false, () => this.#state());
+    return this.#limit - RECORDS - used;
   }
 
   /** Appends a record, for good once this returns. */
@@ -64,23 +116,21 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
 
   /** Appends records, all of them or none. */
   appendv(records: readonly Uint8Array[]): void {
+    if (!this.#options.write) {
+      throw new TypeError("Cannot append as the log was opened to be read");
+    }
     this.#locked(true, () => {
       const { change, used } = this.#state();
       const frames = frame(records, RECORDS + used);
-      const free = this.#capacity - used;
-      if (frames.length > free) {
-        throw new RangeError(
-          `Cannot append as ${frames.length} bytes are needed: ${free} are free`,
-        );
-      }
+      this.#makeRoom(frames.length, used);
       // The order is all that matters: write() returns when the bytes are
       // durable, and only then does the state count them in.
-      this.#map.write(frames, RECORDS + used);
+      this.#memory.write(frames, RECORDS + used);
       this.#advance({ change: change + 1n, used: used + frames.length });
     });
   }
 
-  /** Empties the log. */
+  /** Empties the log; the file keeps its size. */
   rewind(): void {
     this.#locked(true, () => {
       this.#advance({ change: this.#state().change + 1n, used: 0 });
@@ -113,13 +163,9 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     this.close();
   }
 
-  get #capacity(): number {
-    return this.#map.size - RECORDS;
-  }
-
   #read(offset: number, length: number): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(length);
-    this.#map.read(bytes, offset);
+    this.#memory.read(bytes, offset);
     return bytes;
   }
 
@@ -132,32 +178,79 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     }
   }
 
+  #aligned(size: number): number {
+    return Math.ceil(size / this.#alignment) * this.#alignment;
+  }
+
+  /** Has room for so many bytes more: the file grows if it must. */
+  #makeRoom(length: number, used: number): void {
+    const free = this.#limit - RECORDS - used;
+    if (length > free) {
+      throw new RangeError(
+        `Cannot append as ${length} bytes are needed: ${free} are free`,
+      );
+    }
+    const end = RECORDS + used + length;
+    if (end <= this.#mapped) return;
+    const grown = this.#mapped + Math.min(this.#mapped, MOST_GROWTH);
+    const size = this.#aligned(Math.max(end, grown));
+    this.#mapRest(Math.min(size, this.#limit));
+  }
+
+  /** Maps what is not mapped of the file, once it has at least this size. */
+  #mapRest(size?: number): void {
+    const last = this.#memory.findLast();
+    // A file that ended inside a page goes on there.
+    if (last !== null && last.size % this.#alignment !== 0) {
+      this.#mapped = last.offset;
+      last.close();
+    }
+    const room = this.#memory.size - this.#mapped;
+    const rest = this.#file.statSync().size - this.#mapped;
+    const map = this.#memory.map(this.#path, {
+      ...this.#options,
+      ...(size === undefined ? {} : { size }),
+      ...(rest > room ? { length: room } : {}),
+      offset: this.#mapped,
+      at: this.#mapped,
+    });
+    this.#mapped += map.size;
+  }
+
   /** Makes a log of a new file, also where that was begun and cut short. */
   #prepare(path: string): void {
     const cannot = `Cannot open ${path} as a log as`;
-    if (this.#capacity < 0) {
+    if (this.#mapped < RECORDS) {
       throw new Error(`${cannot} it has less than ${RECORDS} bytes`);
     }
     if (this.#newest() !== undefined) return;
     const header = new Uint8Array(RECORDS);
     header.set(SIGNATURE);
     header.set(encode({ change: 0n, used: 0 }), SLOTS[0]);
-    const found = this.#read(0, Math.min(this.#map.size, BLANK));
+    const found = this.#read(0, Math.min(this.#mapped, BLANK));
     if (!found.every((byte, i) => byte === 0 || byte === header[i])) {
       throw new Error(`${cannot} it is something else, or damaged`);
     }
-    if (!this.#map.writable) throw new Error(`${cannot} it has yet to be made`);
-    this.#map.write(header);
+    if (!this.#options.write) {
+      throw new Error(`${cannot} it has yet to be made`);
+    }
+    this.#memory.write(header);
   }
 
+  /** What the log has now; another process may have made the file larger. */
   #state(): State {
     const state = this.#newest();
-    if (state === undefined || state.used > this.#capacity) {
+    const end = RECORDS + (state?.used ?? Infinity);
+    if (end > this.#memory.size && state !== undefined) {
       throw new Error(
-        "Cannot use the log as it is damaged, or has grown since it was opened",
+        `Cannot use the log as it has grown past its limit of ${this.#limit} bytes`,
       );
     }
-    return state;
+    if (end > this.#mapped && end <= this.#file.statSync().size) {
+      this.#mapRest();
+    }
+    if (state !== undefined && end <= this.#mapped) return state;
+    throw new Error("Cannot use the log as it is damaged");
   }
 
   #newest(): State | undefined {
@@ -173,7 +266,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
    * even of 8 bytes: if this one is torn, the last state still holds.
    */
   #advance(state: State): void {
-    this.#map.write(encode(state), SLOTS[Number(state.change % 2n)]);
+    this.#memory.write(encode(state), SLOTS[Number(state.change % 2n)]);
   }
 }
 

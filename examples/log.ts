@@ -3,11 +3,12 @@
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. --allow-write=. \
-//     examples/log.ts [--size=BYTES] FILE COMMAND…
+//     examples/log.ts [--size=BYTES] [--limit=BYTES] FILE COMMAND…
 //
 // COMMAND, one or more: append DATA, appendv N DATA1 … DATAN (all or none of
 // them), rewind (empties the log), dump. With --size the file is made if there
-// is none, and grown to that size. A device DAX needs --allow-all.
+// is none, and grown to that size. It grows as it fills, too, up to the limit. A
+// device DAX needs --allow-all.
 
 import { Log } from "./durable_log.ts";
 import { runProgram, UsageError } from "./program.ts";
@@ -56,21 +57,27 @@ function parseCount(text: string): number {
 }
 
 function main(args: string[]): void {
-  const size = /^--size=(.*)$/.exec(args[0] ?? "")?.[1];
-  const [path, ...words] = size === undefined ? args : args.slice(1);
-  if (path === undefined || words.length === 0) throw new UsageError();
-  const commands = parseCommands(words);
-  const create = size === undefined
-    ? {}
-    : { create: true, size: parseCount(size) };
+  const words = args.values();
+  let sizes: { create?: true; size?: number; limit?: number } = {};
+  let path: string | undefined;
+  for (path of words) {
+    const [, name, value] = /^--(size|limit)=(.*)$/.exec(path) ?? [];
+    if (value === undefined) break;
+    const bytes = parseCount(value);
+    sizes = name === "size"
+      ? { ...sizes, create: true, size: bytes }
+      : { ...sizes, limit: bytes };
+  }
+  const commands = parseCommands([...words]);
+  if (path === undefined || commands.length === 0) throw new UsageError();
   const write = commands.some((command) => command !== dump);
-  using log = Log.open(path, { write, ...create });
+  using log = Log.open(path, { write, ...sizes });
   for (const command of commands) command(log);
 }
 
 if (import.meta.main) {
   await runProgram(
-    "log.ts [--size=BYTES] FILE (append DATA | appendv N DATA… | rewind | dump)…",
+    "log.ts [--size=BYTES] [--limit=BYTES] FILE (append DATA | appendv N DATA… | rewind | dump)…",
     main,
   );
 }

@@ -37,26 +37,13 @@ function mapContiguously(paths: string[], write: boolean): Pmem2VmReservation {
   return reservation;
 }
 
-/** Reads from any place in the reservation, across the files' borders. */
-function read(
-  reservation: Pmem2VmReservation,
-  target: Uint8Array,
-  offset: number,
-): void {
-  const end = offset + target.length;
-  for (const map of reservation.maps({ from: offset, to: end })) {
-    const from = Math.max(offset, map.offset);
-    const to = Math.min(end, map.offset + map.size);
-    map.read(target.subarray(from - offset, to - offset), from - map.offset);
-  }
-}
-
 function checksum(reservation: Pmem2VmReservation): number {
   const buffer = new Uint8Array(CHUNK);
   let value = 0;
   for (let at = 0; at < reservation.size; at += CHUNK) {
     const chunk = buffer.subarray(0, Math.min(CHUNK, reservation.size - at));
-    read(reservation, chunk, at);
+    // Wherever the files' borders are.
+    reservation.read(chunk, at);
     value = crc32(chunk, value);
   }
   return value;
@@ -74,9 +61,7 @@ function main(args: string[]): void {
   }
 
   using reservation = mapContiguously(paths, fill !== undefined);
-  if (fill !== undefined) {
-    for (const map of reservation) map.fill(fill.charCodeAt(0));
-  }
+  if (fill !== undefined) reservation.fill(fill.charCodeAt(0));
   console.log(Deno.inspect(reservation, inspectOptions()));
   console.log(
     `CRC-32 ${checksum(reservation).toString(16).padStart(8, "0")}`,

@@ -13,6 +13,8 @@ export type Goal =
   | { readonly times: number }
   /** This many nanoseconds more. */
   | { readonly plus: number }
+  /** This many nanoseconds, whatever the other one takes. */
+  | { readonly at: number }
   /** This many bytes, whatever the other one takes. */
   | { readonly bytes: number }
   | null;
@@ -83,6 +85,7 @@ function isMet(
 ): boolean | null {
   if (goal === null) return null;
   if ("bytes" in goal) return ours <= goal.bytes;
+  if ("at" in goal) return ours <= goal.at;
   return "plus" in goal ? surplus! <= goal.plus : ratio! <= goal.times;
 }
 

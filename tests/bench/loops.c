@@ -103,6 +103,25 @@ double write_data(struct pmem2_map *map, size_t offset, const void *data,
 	return now() - start;
 }
 
+/* A half to the end of one map, a half to the start of the next. */
+double write_across(struct pmem2_map *map, struct pmem2_map *next,
+	const void *data, size_t length, size_t times)
+{
+	size_t half = length / 2;
+	char *end = (char *)pmem2_map_get_address(map) +
+		pmem2_map_get_size(map);
+	char *base = pmem2_map_get_address(next);
+	pmem2_memcpy_fn memcpy_fn = pmem2_get_memcpy_fn(map);
+	pmem2_memcpy_fn next_memcpy_fn = pmem2_get_memcpy_fn(next);
+	double start = now();
+	for (size_t i = 0; i < times; i++) {
+		memcpy_fn(end - half, data, half, 0);
+		next_memcpy_fn(base, (const char *)data + half, length - half,
+			0);
+	}
+	return now() - start;
+}
+
 double fill(struct pmem2_map *map, size_t length, size_t times)
 {
 	char *base = pmem2_map_get_address(map);

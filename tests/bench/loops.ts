@@ -17,6 +17,10 @@ const symbols = {
     parameters: ["u64", "usize", "buffer", "usize", "usize"],
     result: "f64",
   },
+  write_across: {
+    parameters: ["u64", "u64", "buffer", "usize", "usize"],
+    result: "f64",
+  },
   fill: { parameters: ["u64", "usize", "usize"], result: "f64" },
   open_store_close: { parameters: ["buffer", "usize"], result: "f64" },
   move: { parameters: ["u64", "usize", "usize"], result: "f64" },

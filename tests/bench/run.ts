@@ -16,6 +16,7 @@ import { drawGrowth } from "./chart.ts";
 import { append, open, view } from "./file.ts";
 import { type Peers, startPeers } from "./peers.ts";
 import { heap, startup } from "./process.ts";
+import { reservation } from "./reservation.ts";
 import { persist, write } from "./store.ts";
 import { growth, heading, line } from "./table.ts";
 import { place, walk } from "./walk.ts";
@@ -25,6 +26,7 @@ const groups: Record<string, (peers: Peers) => AsyncGenerator<Comparison>> = {
   place,
   persist,
   write,
+  reservation,
   open,
   view,
   append,

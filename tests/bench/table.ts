@@ -115,5 +115,5 @@ function goalText(goal: Goal): string {
       goal.plus < 1e6 ? `${goal.plus} ns` : `${goal.plus / 1e6} ms`
     }`;
   }
-  return `≤ ${goal.bytes}`;
+  return "at" in goal ? `≤ ${goal.at} ns` : `≤ ${goal.bytes}`;
 }

@@ -1,39 +1,50 @@
 /**
- * Lets two processes at a time append to a log, kills them at random moments,
+ * Lets three processes at a time append to a log that grows from a page to 64 MiB,
+ * kills them at random moments,
  * and checks that all they acknowledged is there, and nothing torn.
  *
  * Usage: deno run --allow-all tests/endurance/kill.ts [ROUNDS]
  */
 
 import { Log } from "../../examples/log.ts";
-import { makeRecord } from "./kill_writer.ts";
+import { exists } from "../support/exists.ts";
+import { PAGE } from "../support/page.ts";
+import { LARGEST, makeRecord } from "./kill_writer.ts";
 import { Scratch } from "../support/scratch.ts";
 import { command } from "../support/subprocess.ts";
 
-const SIZE = 32 * 1024 * 1024;
-const WRITERS = 2;
+const WRITERS = 3;
 /** Within so many milliseconds after its first record a writer is killed. */
 const LATEST_KILL = 60;
 
 /** A log that writers are killed at, and what is known to be in it. */
-export class Series implements Disposable {
-  readonly #path: string;
-  readonly #log: Log;
+export class Series {
+  readonly #scratch: Scratch;
+  #path: string;
   /** At least so many records of each writer. */
   readonly #acknowledged = new Map<string, number>();
   #round = 0;
 
   constructor(scratch: Scratch) {
+    this.#scratch = scratch;
     this.#path = scratch.path("log");
-    this.#log = Log.open(this.#path, { create: true, size: SIZE });
+  }
+
+  /** The size of the log's file, 0 if there is none. */
+  get size(): number {
+    return exists(this.#path) ? Deno.statSync(this.#path).size : 0;
+  }
+
+  /** Begins with another log, of a page. */
+  renew(): void {
+    Deno.removeSync(this.#path);
+    this.#acknowledged.clear();
+    this.#path = this.#scratch.path(`log${this.#round}`);
   }
 
   /** Kills all writers of a round once; how many records of theirs are there. */
   async next(): Promise<{ acknowledged: number; found: number }> {
-    if (this.#log.free < SIZE / 2) {
-      this.#log.rewind();
-      this.#acknowledged.clear();
-    }
+    if (this.size >= LARGEST) this.renew();
     this.#round++;
     const names = Array.from(
       { length: WRITERS },
@@ -55,10 +66,6 @@ export class Series implements Disposable {
       acknowledged: sum(counts),
       found: sum(names.map((name) => found.get(name)!)),
     };
-  }
-
-  [Symbol.dispose](): void {
-    this.#log.close();
   }
 }
 
@@ -127,18 +134,25 @@ if (import.meta.main) {
     Deno.exit(1);
   }
   using scratch = new Scratch();
-  using series = new Series(scratch);
+  const series = new Series(scratch);
   let total = 0;
   let cut = 0;
+  let grown = 0;
   for (let round = 1; round <= rounds; round++) {
+    const before = series.size;
     const { acknowledged, found } = await series.next();
+    grown += Math.max(Math.log2(series.size / (before || PAGE)), 0);
     console.log(
-      `Round ${round}: ${acknowledged} acknowledged, ${found} found`,
+      `Round ${round}: ${acknowledged} acknowledged, ${found} found, ${series.size} bytes`,
     );
+    // Most kills are to meet a log that grows.
+    if (round % 4 === 0 && round < rounds / 2) series.renew();
     total += acknowledged;
     if (found > acknowledged) cut++;
   }
   console.log(
-    `Kept all ${total} acknowledged records; ${cut} rounds ended between a record and its acknowledgement`,
+    `Kept all ${total} acknowledged records; ${cut} rounds ended between a record and its acknowledgement; the files doubled ${
+      Math.round(grown)
+    } times`,
   );
 }

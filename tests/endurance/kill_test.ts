@@ -1,15 +1,19 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { checkRecords, Series } from "./kill.ts";
 import { makeRecord } from "./kill_writer.ts";
+import { PAGE } from "../support/page.ts";
 import { Scratch } from "../support/scratch.ts";
 
 Deno.test("Log keeps all acknowledged records when its writers are killed", async () => {
   using scratch = new Scratch();
-  using series = new Series(scratch);
+  const series = new Series(scratch);
   for (let round = 0; round < 3; round++) {
     const { acknowledged, found } = await series.next();
     assert(acknowledged > 0);
     assert(found >= acknowledged);
+    // From a page on.
+    assert(series.size > PAGE);
+    series.renew();
   }
 });
 

@@ -7,10 +7,13 @@
 
 import { Log } from "../../examples/log.ts";
 
+/** So large may the log get. */
+export const LARGEST = 64 * 2 ** 20;
+
 /** No two writers and no two places have the same record. */
 export function makeRecord(name: string, index: number): Uint8Array {
   const text = `${name} ${index} `;
-  const record = new Uint8Array(text.length + index * 379 % 1500);
+  const record = new Uint8Array(text.length + index * 379 % 15_000);
   new TextEncoder().encodeInto(text, record);
   for (let i = text.length; i < record.length; i++) record[i] = index + i * 7;
   return record;
@@ -18,7 +21,7 @@ export function makeRecord(name: string, index: number): Uint8Array {
 
 if (import.meta.main) {
   const [path, name] = Deno.args;
-  using log = Log.open(path!);
+  using log = Log.open(path!, { create: true, limit: LARGEST });
   const encoder = new TextEncoder();
   for (let index = 0;;) {
     const records = [makeRecord(name!, index++)];

@@ -1,9 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Log } from "../../examples/log.ts";
+import { PAGE } from "../support/page.ts";
 import { assertExampleFails, permissions, runExample } from "./example.ts";
 import { Scratch } from "../support/scratch.ts";
 
-const SIZE = 8192;
+const SIZE = 2 * PAGE;
+/** A log that is not to grow. */
+const FIXED = { create: true, size: SIZE, limit: SIZE };
 const encoder = new TextEncoder();
 
 function texts(log: Iterable<Uint8Array>): string[] {
@@ -37,7 +40,7 @@ Deno.test("Log keeps what was appended when it is opened again", () => {
 
 Deno.test("Log.appendv() appends all records or none", () => {
   using scratch = new Scratch();
-  using log = Log.open(scratch.path("log"), { create: true, size: SIZE });
+  using log = Log.open(scratch.path("log"), FIXED);
   log.appendv([encoder.encode("a"), encoder.encode("b")]);
   const half = new Uint8Array(log.free / 2);
   assertThrows(() => log.appendv([half, half]), RangeError, "are free");
@@ -46,7 +49,7 @@ Deno.test("Log.appendv() appends all records or none", () => {
 
 Deno.test("Log takes records up to its last byte, and not one more", () => {
   using scratch = new Scratch();
-  using log = Log.open(scratch.path("log"), { create: true, size: SIZE });
+  using log = Log.open(scratch.path("log"), FIXED);
   const { free } = log;
   assertThrows(() => log.append(new Uint8Array(free - 7)), RangeError);
   log.append(new Uint8Array(free - 8));
@@ -155,7 +158,7 @@ Deno.test("Log.open() with write: false reads, and changes nothing", () => {
   }
   using log = Log.open(path, { write: false });
   assertEquals(texts(log), ["a"]);
-  assertThrows(() => append(log, "b"), TypeError, "not writable");
+  assertThrows(() => append(log, "b"), TypeError, "opened to be read");
   assertEquals(texts(log), ["a"]);
 
   Deno.writeFileSync(scratch.path("blank"), new Uint8Array(SIZE));
@@ -177,11 +180,105 @@ Deno.test("Log takes the records of several that have it open", () => {
   }
   assertEquals(texts(first), texts(second));
   assertEquals(texts(first).length, 6);
-  {
-    using larger = Log.open(path, { size: 2 * SIZE });
-    larger.append(new Uint8Array(SIZE));
+});
+
+Deno.test("Log grows as it fills, from a page on", () => {
+  using scratch = new Scratch();
+  const path = scratch.path("log");
+  using log = Log.open(path, { create: true });
+  const sizes = new Set([Deno.statSync(path).size]);
+  const expected: number[] = [];
+  for (let i = 0; i < 1000; i++) {
+    // Most of them lie across pages, and some across parts of the file.
+    log.append(new Uint8Array(i).fill(i));
+    expected.push(i);
+    sizes.add(Deno.statSync(path).size);
   }
-  assertThrows(() => first.free, Error, "has grown");
+  assertEquals(Math.min(...sizes), PAGE);
+  assert(sizes.size > 3 && sizes.size < 15, String([...sizes]));
+  for (const found of [log, Log.open(path), Log.open(path, { write: false })]) {
+    let index = 0;
+    for (const record of found) {
+      assertEquals(record.length, index);
+      assert(record.every((byte) => byte === (index & 255)));
+      index++;
+    }
+    assertEquals(index, expected.length);
+    found.close();
+  }
+});
+
+Deno.test("Log takes at once what is larger than all it has", () => {
+  using scratch = new Scratch();
+  const path = scratch.path("log");
+  using log = Log.open(path, { create: true });
+  using reader = Log.open(path, { write: false });
+  const large = new Uint8Array(3 * 2 ** 20).map((_, i) => i * 7);
+  log.append(large);
+  log.append(large.subarray(0, 10));
+  const [first, second] = [...reader];
+  assertEquals(first, large);
+  assertEquals(second, large.slice(0, 10));
+  assertEquals(log.free, reader.free);
+});
+
+Deno.test("Log meets what others have added to its file", () => {
+  using scratch = new Scratch();
+  const path = scratch.path("log");
+  using first = Log.open(path, { create: true });
+  using second = Log.open(path);
+  using reader = Log.open(path, { write: false });
+  for (let i = 0; i < 400; i++) {
+    (i % 3 === 0 ? first : second).append(
+      encoder.encode(`${i} ${"x".repeat(i)}`),
+    );
+    if (i % 50 === 0) assertEquals(texts(reader).length, i + 1);
+  }
+  assert(Deno.statSync(path).size > 16 * PAGE);
+  assertEquals(texts(first), texts(second));
+  assertEquals(texts(reader), texts(second));
+  assertEquals(texts(first)[399], `399 ${"x".repeat(399)}`);
+});
+
+Deno.test("Log grows to its limit, and says so when it has grown past that elsewhere", () => {
+  using scratch = new Scratch();
+  const path = scratch.path("log");
+  using small = Log.open(path, { create: true, limit: 3 * PAGE });
+  small.append(new Uint8Array(3 * PAGE - 192 - 8));
+  assertEquals([small.free, Deno.statSync(path).size], [0, 3 * PAGE]);
+  assertThrows(() => small.append(new Uint8Array(0)), RangeError, "are free");
+  using large = Log.open(path);
+  large.append(new Uint8Array(PAGE));
+  assertThrows(() => small.free, Error, "has grown past its limit");
+  assertEquals(Array.from(large, ({ length }) => length), [
+    3 * PAGE - 200,
+    PAGE,
+  ]);
+});
+
+Deno.test("Log goes on where a file ends inside a page", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("log", 0);
+  Deno.truncateSync(path, PAGE + 1000);
+  using log = Log.open(path);
+  using reader = Log.open(path, { write: false });
+  log.append(new Uint8Array(PAGE + 700).fill(1));
+  assertEquals(Deno.statSync(path).size, PAGE + 1000);
+  log.append(new Uint8Array(2 * PAGE).fill(2));
+  log.append(new Uint8Array(1).fill(3));
+  assertEquals(
+    Array.from(reader, (record) => [record.length, record.at(-1)]),
+    [[PAGE + 700, 1], [2 * PAGE, 2], [1, 3]],
+  );
+});
+
+Deno.test("Log tells a state that the file can't have from a whole one", () => {
+  using scratch = new Scratch();
+  const path = scratch.path("log");
+  using log = Log.open(path, { create: true });
+  append(log, "a");
+  Deno.truncateSync(path, 192);
+  assertThrows(() => Log.open(path).free, Error, "it is damaged");
 });
 
 Deno.test("Log's iteration covers what was there when it started", () => {
@@ -234,7 +331,11 @@ Deno.test("log.ts ends with status 1 and a message when it can't go on", async (
     [[file, "appendv", "3", "a", "b"], /DATA is missing\nUsage/],
     [[file, "appendv", "many"], /many is not a number\nUsage/],
     [[file, "prepend", "a"], /prepend is not a command\nUsage/],
-    [[file, "append", "x".repeat(SIZE)], /Cannot append .* are free/],
+    [
+      [`--limit=${SIZE}`, file, "append", "x".repeat(SIZE)],
+      /Cannot append .* are free/,
+    ],
+    [["--limit=much", file, "dump"], /much is not a number/],
     [[scratch.path("none"), "dump"], /No such file/],
     [[scratch.file("picture", 5000), "dump"], /is something else/],
   ]);
