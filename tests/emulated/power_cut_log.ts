@@ -8,11 +8,10 @@
  * data on a disk: "forget" leaves out what makes stores durable, "pretend" makes
  * libpmem2 believe in cache-line granularity.
  */
-import { Pmem2Map } from "@pmem2/pmem2";
+import { Pmem2VmReservation } from "@pmem2/pmem2";
 import { Log } from "../../examples/durable_log.ts";
+import { exists } from "../support/exists.ts";
 
-const MiB = 1024 * 1024;
-const SIZE = 32 * MiB;
 const record = new BigUint64Array(8);
 
 /** No two rounds and no two places in a log have the same record. */
@@ -22,13 +21,15 @@ function makeRecord(round: bigint, index: number): Uint8Array {
   return new Uint8Array(record.buffer);
 }
 
-function openLog(medium: string): Log {
-  if (medium === "devdax") {
-    return Log.open(Deno.env.get("PMEM_DEVDAX")!, { length: SIZE });
-  }
+function pathOf(medium: string): string {
+  if (medium === "devdax") return Deno.env.get("PMEM_DEVDAX")!;
   const folder = medium === "pmem" ? "PMEM_DIR" : "PMEM_DISK_DIR";
-  const path = `${Deno.env.get(folder)!}/log`;
-  return Log.open(path, { create: true, size: SIZE });
+  return `${Deno.env.get(folder)!}/log`;
+}
+
+/** A file grows from a page on. */
+function openLog(medium: string): Log {
+  return Log.open(pathOf(medium), { create: medium !== "devdax" });
 }
 
 /** One write, one line: several workers share the stream. */
@@ -41,10 +42,13 @@ function write(medium: string, mode: string): void {
   if (mode === "pretend") {
     Deno.env.set("PMEM2_FORCE_GRANULARITY", "CACHE_LINE");
   } else if (mode === "forget") {
-    const { write } = Pmem2Map.prototype;
-    Pmem2Map.prototype.write = function (data, offset) {
+    const { write } = Pmem2VmReservation.prototype;
+    Pmem2VmReservation.prototype.write = function (data, offset) {
       write.call(this, data, offset, { flush: false, drain: false });
     };
+  }
+  if (medium !== "devdax" && exists(pathOf(medium))) {
+    Deno.removeSync(pathOf(medium));
   }
   using log = openLog(medium);
   log.rewind();
