@@ -28,25 +28,29 @@ export interface Pmem2BadBlock {
 }
 
 /** The source, as far as this file needs it: throws if it's closed. */
-export type LiveSource = (action: string) => SourcePointer;
+export type LiveSource = (
+  action: string,
+) => { readonly pointer: SourcePointer; readonly path: string | null };
 
 /** struct pmem2_badblock { size_t offset; size_t length; } */
 const block = new BigUint64Array(new ArrayBuffer(128));
 
-function newContext(source: SourcePointer): BadBlockContextPointer {
+function newContext(
+  { pointer, path }: ReturnType<LiveSource>,
+): BadBlockContextPointer {
   clearMessage();
-  const result = rasFunctions().pmem2_badblock_context_new(cell(), source);
-  check(result, "pmem2_badblock_context_new");
+  const result = rasFunctions().pmem2_badblock_context_new(cell(), pointer);
+  check(result, "pmem2_badblock_context_new", path);
   return received();
 }
 
 /** Writes the next bad block to {@linkcode block}; false: there is none. */
-function next(context: BadBlockContextPointer): boolean {
+function next(context: BadBlockContextPointer, path: string | null): boolean {
   clearMessage();
   const result = rasFunctions().pmem2_badblock_next(context, block);
   if (result === 0) return true;
   if (result === PMEM2_E_NO_BAD_BLOCK_FOUND) return false;
-  throw failure(result, "pmem2_badblock_next");
+  throw failure(result, "pmem2_badblock_next", path);
 }
 
 /**
@@ -54,10 +58,11 @@ function next(context: BadBlockContextPointer): boolean {
  * context is left behind by a loop that ends early.
  */
 export function listBadBlocks(source: LiveSource): Pmem2BadBlock[] {
-  const context = newContext(source("list the bad blocks"));
+  const live = source("list the bad blocks");
+  const context = newContext(live);
   try {
     const blocks: Pmem2BadBlock[] = [];
-    while (next(context)) {
+    while (next(context, live.path)) {
       blocks.push(new BadBlock(source, block[0]!, block[1]!));
     }
     return blocks;
@@ -97,13 +102,14 @@ class BadBlock implements Pmem2BadBlock {
     if (!(isObject(this) && #source in this)) {
       throw wrongThis(action, "a Pmem2BadBlock");
     }
-    const context = newContext(this.#source(action));
+    const live = this.#source(action);
+    const context = newContext(live);
     try {
-      while (next(context)) {
+      while (next(context, live.path)) {
         if (block[0] !== this.#offset || block[1] !== this.#length) continue;
         clearMessage();
         const result = rasFunctions().pmem2_badblock_clear(context, block);
-        check(result, "pmem2_badblock_clear");
+        check(result, "pmem2_badblock_clear", live.path);
         return;
       }
     } finally {

@@ -38,6 +38,7 @@ import { mapExisting } from "./native/existing_map.ts";
 import * as nativeMap from "./native/map.ts";
 import { accessOf, NativeMap } from "./native/map.ts";
 import { NativeSource } from "./native/source.ts";
+import { opening } from "./process/open_file.ts";
 import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 import type { Pmem2VmReservation } from "./vm_reservation.ts";
 // The type alone: at run time reservations are built on maps, not the reverse.
@@ -82,15 +83,12 @@ export function liveSource(action: string, source: unknown): NativeSource {
   return native;
 }
 
-/** Maps what was opened for that alone; without a map there's no new file. */
-export function mapOnce(source: NativeSource, map: () => Pmem2Map): Pmem2Map {
+/** Maps what was opened for that alone. */
+export function mapOnce(map: () => Pmem2Map): Pmem2Map {
   try {
     return map();
-  } catch (error) {
-    source.discard?.();
-    throw error;
   } finally {
-    source.close();
+    opening.discard();
   }
 }
 
@@ -214,7 +212,7 @@ export class Pmem2Map implements Pmem2Memory {
       openAndMapOptionNames,
     );
     const source = NativeSource.open(pathOf(action, path), file);
-    return mapOnce(source, () => Pmem2Map.#map(action, source, map));
+    return mapOnce(() => Pmem2Map.#map(action, source, map));
   }
 
   /**

@@ -57,6 +57,7 @@ import "./native/walk.ts";
 import "./native/writeback.ts";
 import "./process/address_space.ts";
 import "./process/alignment.ts";
+import "./process/allocation.ts";
 import "./process/lock.ts";
 import "./process/mapping_limit.ts";
 import "./process/open_file.ts";

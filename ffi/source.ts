@@ -21,6 +21,7 @@ import { drawSource } from "./inspect/layout.ts";
 import { canvasOf } from "./inspect/options.ts";
 import { lengthOf, writableLengthOf } from "./input/views.ts";
 import { NativeSource } from "./native/source.ts";
+import { opening } from "./process/open_file.ts";
 import { requireStack } from "./process/stack.ts";
 
 /** The native side of a source; internal to the module. */
@@ -100,8 +101,9 @@ export class Pmem2Source implements Disposable {
    * @throws {RangeError} If `size` or `mode` is not an integer in its range.
    * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
    * @throws {Pmem2Error} PMEM2_E_INVALID_FILE_TYPE if it's neither a regular
-   * file nor a device DAX; ENOSPC, with `call` "posix_fallocate", if `size` is
-   * more than the disk has: the file is then as before.
+   * file nor a device DAX; ENOSPC, with `call` "fallocate", if `size` is more
+   * than the disk has: the file is then as long as before. A new file stays, and
+   * is empty.
    *
    * @example A file of 1 MiB that can't run out of disk
    * ```ts
@@ -124,7 +126,7 @@ export class Pmem2Source implements Disposable {
     const settings = fileSettings(action, options);
     const native = NativeSource.open(pathOf(action, path), settings);
     const source = new Pmem2Source(native);
-    native.claim();
+    opening.claim();
     return source;
   }
 
@@ -357,7 +359,7 @@ export class Pmem2Source implements Disposable {
     const native = Pmem2Source.#live(this, "list the bad blocks");
     return listBadBlocks((action) => {
       if (native.closed) throw isClosed(action, "source");
-      return native.pointer;
+      return native;
     }).values();
   }
 
@@ -393,7 +395,7 @@ export class Pmem2Source implements Disposable {
     const action = "read from the source";
     const length = writableLengthOf(action, "target", target);
     const native = Pmem2Source.#covering(this, action, offset, length);
-    native.transfer("pmem2_source_pread_mcsafe", target, offset, length);
+    native.read(target, offset, length);
     // libpmem2 doesn't tell how much was read: the file may have got shorter.
     Pmem2Source.#covering(this, action, offset, length);
   }
@@ -409,8 +411,10 @@ export class Pmem2Source implements Disposable {
    * @throws {RangeError} If it's past the end of the source.
    * @throws {Pmem2Error} PMEM2_E_IO_FAIL at a bad block,
    * PMEM2_E_SOURCE_TYPE_NOT_SUPPORTED for anonymous memory, EBADF if the source
-   * was not opened for writing, ENOSPC, with `call` "posix_fallocate", if the disk
-   * is full: then nothing was written.
+   * was not opened for writing, EINVAL if its descriptor was opened for appending;
+   * ENOSPC, with `call` "fallocate", if the disk is full: then nothing was written.
+   * On a file system that can't allocate (see {@linkcode OpenOptions.size}) it
+   * comes from the write itself, and a part may have been written.
    *
    * @example
    * ```ts
@@ -430,8 +434,7 @@ export class Pmem2Source implements Disposable {
     const action = "write to the source";
     const length = lengthOf(action, "data", data);
     const native = Pmem2Source.#covering(this, action, offset, length);
-    native.allocate(offset, length);
-    native.transfer("pmem2_source_pwrite_mcsafe", data, offset, length);
+    native.write(data, offset, length);
   }
 
   /** Whether the source was closed. */

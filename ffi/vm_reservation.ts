@@ -260,7 +260,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
     const least = (settings.file.size ?? 0) - offset;
     checkPlace(action, native, at, length ?? Math.max(least, 1));
     const source = NativeSource.open(path, settings.file);
-    return mapOnce(source, () => place(action, native, source, settings.map));
+    return mapOnce(() => place(action, native, source, settings.map));
   }
 
   /**

@@ -6,6 +6,8 @@ import {
 } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { descriptorsIn } from "./support/native_process.ts";
+import { ForeignCode } from "./support/foreign_code.ts";
+import { recorderObstacle } from "./support/recorder.ts";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
@@ -53,7 +55,7 @@ function diskObstacle(): string | null {
 
 testUnless(
   diskObstacle(),
-  "a full disk is an error, and leaves no half-made file",
+  "a full disk is an error, and files are as long as before",
   () => {
     using disk = new SmallDisk();
     const [old, made] = [disk.path("old"), disk.path("new")];
@@ -67,12 +69,12 @@ testUnless(
     ];
     const refused = (path: string, size: number) => {
       for (const open of openers) {
-        assertRefused(() => open(path, size), "ENOSPC", "posix_fallocate");
+        assertRefused(() => open(path, size), "ENOSPC", "fallocate");
       }
     };
     const { blocks } = Deno.statSync(old);
     const untouched = () => {
-      assertThrows(() => Deno.statSync(made), Deno.errors.NotFound);
+      assertEquals(Deno.statSync(made).size, 0);
       assertEquals(Deno.readFileSync(old), content);
       assertEquals(Deno.statSync(old).blocks, blocks);
       assertEquals([...reservation.gaps()], [
@@ -115,10 +117,10 @@ Deno.test("a file that may not grow is an error, and as it was", async () => {
     for (const open of [Pmem2Source.open, Pmem2Map.open]) {
       for (const path of [old, scratch.path("new")]) {
         const options = { create: true, size: 20_000 };
-        assertRefused(() => open(path, options), "EFBIG", "posix_fallocate");
+        assertRefused(() => open(path, options), "EFBIG", "fallocate");
       }
       assertEquals(Deno.readFileSync(old), content);
-      assertThrows(() => Deno.statSync(scratch.path("new")), Deno.errors.NotFound);
+      assertEquals(Deno.statSync(scratch.path("new")).size, 0);
     }
     Pmem2Map.open(scratch.path("new"), { create: true, size: 16384 }).close();
   `);
@@ -310,7 +312,7 @@ testUnless(
     Deno.truncateSync(path, 8 * SMALL_DISK);
     using source = Pmem2Source.open(path);
     const data = new Uint8Array(4 * SMALL_DISK).fill(7);
-    assertRefused(() => source.write(data), "ENOSPC", "posix_fallocate");
+    assertRefused(() => source.write(data), "ENOSPC", "fallocate");
     const bytes = new Uint8Array(PAGE);
     source.read(bytes);
     assertEquals(bytes, new Uint8Array(PAGE));
@@ -320,28 +322,34 @@ testUnless(
   },
 );
 
-Deno.test("a new file that can't be mapped is not left behind", () => {
+Deno.test("a file that can't be mapped is left as it was opened", () => {
   using scratch = new Scratch();
   using reservation = new Pmem2VmReservation(4 * PAGE);
   const path = scratch.path("new");
   const options = { create: true, size: 8 * PAGE };
+  // What is known not to fit is not even opened.
+  assertThrows(
+    () => reservation.map(path, { ...options, at: 0 }),
+    RangeError,
+  );
+  assert(!exists(path));
   for (
     const refused of [
       () => reservation.map(path, options),
-      () => reservation.map(path, { ...options, at: 0 }),
       () => Pmem2Map.open(path, { ...options, offset: 8 * PAGE }),
       () => Pmem2Map.open(path, { ...options, length: 16 * PAGE }),
     ]
   ) {
     assertThrows(refused, RangeError);
-    assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+    assertEquals(Deno.statSync(path).size, 8 * PAGE);
+    Deno.removeSync(path);
   }
   assertRefused(
     () => Pmem2Map.open(path, { create: true }),
     "PMEM2_E_SOURCE_EMPTY",
     "pmem2_map_new",
   );
-  assertThrows(() => Deno.statSync(path), Deno.errors.NotFound);
+  assertEquals(Deno.statSync(path).size, 0);
 
   const old = scratch.file("old", 10);
   assertThrows(
@@ -351,7 +359,7 @@ Deno.test("a new file that can't be mapped is not left behind", () => {
   assertEquals(Deno.statSync(old).size, 10);
 });
 
-Deno.test("a file that takes a new file's place is not removed with it", () => {
+Deno.test("the file that Deno opens is the source, whatever takes its name's place", () => {
   using scratch = new Scratch();
   const [path, other] = [scratch.path("new"), scratch.file("other", PAGE)];
   const { statSync } = Deno.FsFile.prototype;
@@ -363,13 +371,132 @@ Deno.test("a file that takes a new file's place is not removed with it", () => {
   };
   let replaced = false;
   try {
-    assertRefused(
-      () => Pmem2Source.open(path, { create: true }),
-      "ESTALE",
-      "open",
-    );
+    using source = Pmem2Source.open(path, { create: true });
+    assertEquals(source.size, 0);
+    source.write(new Uint8Array());
   } finally {
     Deno.FsFile.prototype.statSync = statSync;
   }
   assertEquals(Deno.statSync(path).size, PAGE);
 });
+
+Deno.test("a file that the process may not write is refused, and no signal ends it", async () => {
+  using scratch = new Scratch();
+  const { code, signal, stdout, stderr } = await run(
+    `
+    import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+    import { assertEquals } from "@std/assert";
+    import { native } from "./tests/support/native_process.ts";
+    import { assertRefused } from "./tests/support/refusal.ts";
+    const [path, long] = Deno.args;
+    const MIB = 2 ** 20;
+    Deno.createSync(long!).close();
+    Deno.truncateSync(long!, 100 * MIB);
+    // What Deno itself writes is shorter.
+    const RLIMIT_FSIZE = 1;
+    const limit = new BigUint64Array(new ArrayBuffer(128)).fill(BigInt(64 * MIB));
+    assertEquals(native().setrlimit(RLIMIT_FSIZE, limit), 0);
+    using reservation = new Pmem2VmReservation(128 * MIB);
+    const options = { create: true, size: 64 * MIB + 1 };
+    for (const open of [
+      () => Pmem2Source.open(path!, options),
+      () => Pmem2Map.open(path!, options),
+      () => reservation.map(path!, options),
+    ]) {
+      const { message } = assertRefused(open, "EFBIG", "fallocate");
+      assertEquals(message.includes(path!), true, message);
+    }
+    assertEquals(Deno.statSync(path!).size, 0);
+    using source = Pmem2Source.open(long!, { size: 100 * MIB });
+    const data = new Uint8Array(2 * MIB);
+    assertRefused(() => source.write(data, 63 * MIB), "EFBIG");
+    assertRefused(() => source.write(data, 80 * MIB), "EFBIG");
+    source.write(data, 62 * MIB);
+    using map = Pmem2Map.from(source);
+    map.write(data, 80 * MIB);
+    console.log("alive");
+    `,
+    { args: [scratch.path("file"), scratch.path("long")] },
+  );
+  assertEquals([code, signal, stdout], [0, null, "alive\n"], stderr);
+});
+
+Deno.test("Pmem2Source.write() is refused where Linux would write at the end of the file", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("file", 5000);
+  const content = Deno.readFileSync(path);
+  const [O_RDWR, O_APPEND] = [2, 0o2000];
+  using foreign = new ForeignCode();
+  const fd = foreign.open(path, O_RDWR | O_APPEND);
+  {
+    using source = Pmem2Source.fromFd(fd);
+    assertRefused(() => source.write(Uint8Array.of(1), 100), "EINVAL");
+    assertEquals(Deno.readFileSync(path), content);
+    // Nothing else minds.
+    using map = Pmem2Map.from(source);
+    map.write(Uint8Array.of(1), 100);
+    assertEquals(Deno.readFileSync(path)[100], 1);
+  }
+  foreign.close(fd);
+});
+
+testUnless(
+  recorderObstacle(),
+  "where statx is refused files are opened all the same, and what is none is not",
+  async () => {
+    using scratch = new Scratch();
+    const program = scratch.path("refuse_calls");
+    const source = new URL("support/refuse_calls.c", import.meta.url).pathname;
+    const compiled = new Deno.Command("cc", { args: ["-o", program, source] })
+      .outputSync();
+    assert(compiled.success, new TextDecoder().decode(compiled.stderr));
+    const fifo = scratch.path("fifo");
+    new Deno.Command("mkfifo", { args: [fifo] }).outputSync();
+    const script = scratch.path("script.ts");
+    const module = new URL("../mod.ts", import.meta.url);
+    Deno.writeTextFileSync(
+      script,
+      `
+      import { Pmem2Map, Pmem2Source } from "${module}";
+      const [path, fifo] = Deno.args;
+      for (const options of [{ create: true, size: 8192 }, {}, { write: false }]) {
+        using map = Pmem2Map.open(path, options);
+        console.log(map.size);
+      }
+      // Not the last one: descriptors have come and gone.
+      const files = [1, 2, 3].map(() => Deno.openSync(path));
+      const sources = [1, 2, 3].map(() => Pmem2Source.open(path));
+      files.forEach((file) => file.close());
+      console.log(sources.map(({ size }) => size).join());
+      for (const options of [{}, { write: false }, { create: true }]) {
+        try {
+          Pmem2Source.open(fifo, options);
+        } catch (error) {
+          console.log(error.code);
+        }
+      }
+      `,
+    );
+    const { code, stdout, stderr } = await new Deno.Command(program, {
+      args: [
+        Deno.execPath(),
+        "run",
+        "--allow-all",
+        "--no-check",
+        script,
+        scratch.path("file"),
+        fifo,
+      ],
+    }).output();
+    const decoder = new TextDecoder();
+    assertEquals(
+      [code, decoder.decode(stdout).trim().split("\n")],
+      [0, [
+        ...Array(3).fill("8192"),
+        "8192,8192,8192",
+        ...Array(3).fill("PMEM2_E_INVALID_FILE_TYPE"),
+      ]],
+      decoder.decode(stderr),
+    );
+  },
+);

@@ -82,7 +82,7 @@ testUnless(
     const { message } = assertRefused(() => file.deviceId(), "PMEM2_E_NOSUPP");
     assertEquals(
       message,
-      "pmem2_source_device_id failed with PMEM2_E_NOSUPP (-100001)",
+      `pmem2_source_device_id failed with PMEM2_E_NOSUPP (-100001) for ${file.path}`,
     );
   },
 );

@@ -34,4 +34,5 @@ export const remapFunctions = lazily(libc.remapSymbols);
 export const directoryFunctions = lazily(libc.directorySymbols);
 export const fileSystemFunctions = lazily(libc.fileSystemSymbols);
 export const allocationFunctions = lazily(libc.allocationSymbols);
+export const growthFunctions = lazily(libc.growthSymbols);
 export const threadKeyFunctions = lazily(libc.threadKeySymbols);

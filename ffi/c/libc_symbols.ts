@@ -40,6 +40,10 @@ export const fileSymbols = {
   open: { parameters: [address, int], result: int },
   // int close(int fd);
   close: { parameters: [int], result: int },
+  // off_t lseek(int fd, off_t offset, int whence);
+  lseek: { parameters: [int, offset, int], result: offset },
+  // int fcntl(int fd, int cmd, ...);
+  fcntl: { parameters: [int, int, int], result: int },
   // int statx(int dirfd, const char *pathname, int flags, unsigned int mask,
   //     struct statx *statxbuf);
   statx: { parameters: [int, address, int, unsigned, address], result: int },
@@ -133,10 +137,12 @@ export const remapSymbols = {
   mremap: { parameters: [address, size, size, int, address], result: address },
 } as const satisfies SymbolTable;
 
-/** What a relative path is relative to. */
+/** What a relative path is relative to, and where links lead. */
 export const directorySymbols = {
   // char *getcwd(char *buf, size_t size);
   getcwd: { parameters: [buffer, size], result: address },
+  // char *realpath(const char *path, char *resolved_path);
+  realpath: { parameters: [address, buffer], result: address },
 } as const satisfies SymbolTable;
 
 /** What a file lies on. */
@@ -145,14 +151,24 @@ export const fileSystemSymbols = {
   fstatfs: { parameters: [int, buffer], result: int },
 } as const satisfies SymbolTable;
 
-/** Growing a file. */
+/** Blocks for a file. */
 export const allocationSymbols = {
-  // int fstatvfs(int fd, struct statvfs *buf);
-  fstatvfs: { parameters: [int, buffer], result: int },
   // int fallocate(int fd, int mode, off_t offset, off_t len);
   fallocate: { parameters: [int, int, offset, offset], result: int },
-  // int posix_fallocate(int fd, off_t offset, off_t len);
-  posix_fallocate: { parameters: [int, offset, offset], result: int },
+  // int ioctl(int fd, unsigned long request, ...);
+  ioctl: { parameters: [int, size, address], result: int },
+  // int fstatvfs(int fd, struct statvfs *buf);
+  fstatvfs: { parameters: [int, buffer], result: int },
+  // int getrlimit(int resource, struct rlimit *rlim);
+  getrlimit: { parameters: [int, buffer], result: int },
+} as const satisfies SymbolTable;
+
+/** What growing a file takes where that fails, or can't be done so. */
+export const growthSymbols = {
+  // int ftruncate(int fd, off_t length);
+  ftruncate: { parameters: [int, offset], result: int },
+  // ssize_t write(int fd, const void *buf, size_t count);
+  write: { parameters: [int, buffer, size], result: offset },
 } as const satisfies SymbolTable;
 
 /** The process's pthread keys. */

@@ -34,6 +34,12 @@ export interface OpenOptions {
   /**
    * Grow the file to this size in bytes, with blocks allocated for all of it:
    * a store to a map of it can't run out of disk. It is never shrunk.
+   *
+   * What a file system can't promise: that holds on ext4, XFS and tmpfs, but not
+   * where blocks are copied at each write (btrfs; XFS files that share blocks
+   * with a reflink), nor where the file system can't allocate (ext2, NFS before
+   * 4.2, many FUSE file systems): there the file is filled up with zeros. Nor for
+   * what a file that is longer than `size` has behind it.
    */
   size?: number | undefined;
   /**

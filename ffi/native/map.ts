@@ -211,6 +211,7 @@ export class NativeMap implements Halves, Whole {
       ? c.pmem2_map_get_store_granularity(pointer)
       : emulated.granularity;
     this.traits = traits;
+    traits.writeback.retain();
     this.owner = owner;
     this.arena = arena;
     this.borrowed = borrowed;
@@ -364,6 +365,7 @@ export class NativeMap implements Halves, Whole {
 
   /** Takes notice that the map is gone: to touch its memory would be the end. */
   lose(): void {
+    if (!this.closed) this.traits.writeback.release();
     this.closed = true;
     this.access = 0;
     this.next = this.previous = undefined;
@@ -415,6 +417,7 @@ export class NativeMap implements Halves, Whole {
       if (!waits) check(result, "pmem2_map_delete");
     }
     this.closed = true;
+    this.traits.writeback.release();
     this.access = 0;
     // Not `detach`: V8 may have to compile that first, and that takes much stack.
     if (this.#views !== null) transfer(this.#views.buffer, 0);

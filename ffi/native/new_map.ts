@@ -123,6 +123,7 @@ function checkGranularity(map: NativeMap, wanted: number): void {
     `the emulated medium has ${
       granularities[map.granularity]
     } granularity: asked for ${granularities[wanted]}`,
+    map.traits.path,
   );
 }
 

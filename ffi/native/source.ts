@@ -9,7 +9,6 @@ import { cell, cellWith, received } from "../c/cell.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";
 import {
-  allocationFunctions,
   fileFunctions,
   mapFunctions,
   placementFunctions,
@@ -19,9 +18,11 @@ import {
 import type { SourcePointer } from "../c/pointer.ts";
 import { fromCString } from "../c/string.ts";
 import { fromCaller } from "../input/caller.ts";
+import type { FileSettings } from "../input/open_options.ts";
 import { subarray } from "../input/views.ts";
+import { allocateRange } from "../process/allocation.ts";
 import { stdinLock } from "../process/lock.ts";
-import { closePending, openFile, pending } from "../process/open_file.ts";
+import { openFile, opening } from "../process/open_file.ts";
 import { requireStack } from "../process/stack.ts";
 import { Writeback } from "./writeback.ts";
 
@@ -31,14 +32,8 @@ const int = new Int32Array(new ArrayBuffer(128));
 /** What one pread(2) or pwrite(2) moves at most; libpmem2 doesn't go on. */
 const MAX_TRANSFER = 2 ** 30;
 
-/** The errors of a file system that can't store what is to be written. */
-const NO_ROOM = (["ENOSPC", "EDQUOT", "EFBIG", "EIO"] as const).map(errnoOf);
-
-/**
- * The source that was opened last, until somebody has it who will close it. A call
- * that runs out of stack may not get that far, but then the next one closes it.
- */
-let unclaimed: NativeSource | null = null;
+/** No file system stores a part of so much, if it starts at a multiple. */
+const BLOCK = 4096;
 
 /** What a source is natively; internal to the module. */
 export class NativeSource {
@@ -50,28 +45,31 @@ export class NativeSource {
   /** What became of the stores to its maps. */
   readonly writeback: Writeback;
   closed = false;
-  /** Takes the file away again, if it was made when the source was opened. */
-  discard: (() => void) | null = null;
 
   constructor(
     pointer: SourcePointer,
     path: string | null,
     anonymous: boolean,
     ownFd: number | null,
+    writeback: Writeback,
   ) {
     this.pointer = pointer;
     this.path = path;
     this.anonymous = anonymous;
     this.ownFd = ownFd;
-    this.writeback = new Writeback(path);
+    this.writeback = writeback;
+    writeback.retain();
   }
 
   /** Whoever calls it has seen to it that there is room on the stack. */
   static fromFd(fd: number, path: string | null, own: boolean): NativeSource {
     clearMessage();
     const result = mapFunctions().pmem2_source_from_fd(cell(), fd);
-    check(result, "pmem2_source_from_fd");
-    return new NativeSource(received(), path, false, own ? fd : null);
+    check(result, "pmem2_source_from_fd", path);
+    const pointer = received<SourcePointer>();
+    const writeback = Writeback.of(fd, path, own);
+    const ownFd = own ? fd : null;
+    return new NativeSource(pointer, path, false, ownFd, writeback);
   }
 
   static anonymous(size: number): NativeSource {
@@ -82,24 +80,19 @@ export class NativeSource {
       BigInt(size),
     );
     check(result, "pmem2_source_from_anon");
-    return new NativeSource(received(), null, true, null);
+    const writeback = new Writeback(null);
+    return new NativeSource(received(), null, true, null, writeback);
   }
 
-  /** The source is {@linkcode unclaimed} until it's closed or has a wrapper. */
-  static open(
-    path: string,
-    settings: Parameters<typeof openFile>[1],
-  ): NativeSource {
-    unclaimed?.close();
+  /** The source is in {@linkcode opening}, until it's claimed or discarded. */
+  static open(path: string, settings: FileSettings): NativeSource {
     try {
-      const { fd, discard } = openFile(path, settings);
+      const fd = openFile(path, settings);
       const source = NativeSource.fromFd(fd, path, true);
-      pending.fd = -1;
-      unclaimed = source;
-      source.discard = discard;
+      opening.passTo(source);
       return source;
     } catch (error) {
-      closePending();
+      opening.discard();
       throw fromCaller(error);
     }
   }
@@ -107,7 +100,7 @@ export class NativeSource {
   get size(): number {
     clearMessage();
     const result = placementFunctions().pmem2_source_size(this.pointer, cell());
-    check(result, "pmem2_source_size");
+    check(result, "pmem2_source_size", this.path);
     return Number(received());
   }
 
@@ -117,51 +110,75 @@ export class NativeSource {
       this.pointer,
       cell(),
     );
-    check(result, "pmem2_source_alignment");
+    check(result, "pmem2_source_alignment", this.path);
     return Number(received());
-  }
-
-  /**
-   * Has the file system find room for what is to be written: libpmem2 doesn't
-   * tell how much of it was. What is no matter of room is left to the write.
-   */
-  allocate(offset: number, length: number): void {
-    if (this.anonymous || length === 0) return;
-    const { posix_fallocate } = allocationFunctions();
-    const [at, size] = [BigInt(offset), BigInt(length)];
-    const error = posix_fallocate(this.descriptor, at, size);
-    if (NO_ROOM.includes(error)) {
-      throw new Pmem2Error(-error, "posix_fallocate");
-    }
   }
 
   get descriptor(): number {
     clearMessage();
     const result = sourceFunctions().pmem2_source_get_fd(this.pointer, int);
-    check(result, "pmem2_source_get_fd");
+    check(result, "pmem2_source_get_fd", this.path);
     return int[0]!;
   }
 
+  /** Reads from the source. */
+  read(target: Uint8Array, offset: number, length: number): void {
+    const call = "pmem2_source_pread_mcsafe";
+    this.#transfer(call, target, offset, length, MAX_TRANSFER);
+  }
+
+  /**
+   * Writes to the source. libpmem2 doesn't tell how much of it was written: so the
+   * room comes first, or else it's done in pieces of which none is cut in two.
+   */
+  write(data: Uint8Array, offset: number, length: number): void {
+    if (length === 0) return;
+    const call = "pmem2_source_pwrite_mcsafe";
+    let piece = MAX_TRANSFER;
+    if (!this.anonymous) {
+      const { descriptor, path } = this;
+      this.#checkNotAppending(call, descriptor);
+      if (!allocateRange(descriptor, path, offset, offset + length)) {
+        piece = BLOCK;
+      }
+    }
+    this.#transfer(call, data, offset, length, piece);
+  }
+
+  #checkNotAppending(call: string, fd: number): void {
+    const [F_GETFL, O_APPEND] = [3, 0o2000];
+    if ((fileFunctions().fcntl(fd, F_GETFL, 0) & O_APPEND) === 0) return;
+    throw new Pmem2Error(
+      -errnoOf("EINVAL"),
+      call,
+      "the descriptor was opened for appending, so Linux would write at the end of the file",
+      this.path,
+    );
+  }
+
   /** Moves bytes between an array and the source. */
-  transfer(
+  #transfer(
     call: "pmem2_source_pread_mcsafe" | "pmem2_source_pwrite_mcsafe",
     array: Uint8Array,
     offset: number,
     length: number,
+    piece: number,
   ): void {
     const { flockfile, funlockfile } = fileFunctions();
     const { [call]: move } = rasFunctions();
     const file = stdinLock();
-    for (let done = 0; done < length; done += MAX_TRANSFER) {
-      const size = Math.min(length - done, MAX_TRANSFER);
-      const part = length > MAX_TRANSFER ? subarray(array, done, size) : array;
-      const [count, at] = [BigInt(size), BigInt(offset + done)];
+    for (let done = 0; done < length;) {
+      const at = offset + done;
+      const size = Math.min(length - done, piece - at % piece);
+      const part = size < length ? subarray(array, done, size) : array;
+      const [count, position] = [BigInt(size), BigInt(at)];
       clearMessage();
       // On a device DAX libpmem2 makes a map of its own.
       flockfile(file);
-      const result = move(this.pointer, part, count, at);
+      const result = move(this.pointer, part, count, position);
       funlockfile(file);
-      check(result, call);
+      check(result, call, this.path);
+      done += size;
     }
   }
 
@@ -169,38 +186,39 @@ export class NativeSource {
     const call = "pmem2_source_device_id";
     const { [call]: deviceId } = rasFunctions();
     clearMessage();
-    check(deviceId(this.pointer, null, cellWith(0n)), call);
+    check(deviceId(this.pointer, null, cellWith(0n)), call, this.path);
     const id = new Uint8Array(new ArrayBuffer(Number(received()) + 64));
-    check(deviceId(this.pointer, id, cellWith(BigInt(id.length))), call);
+    check(
+      deviceId(this.pointer, id, cellWith(BigInt(id.length))),
+      call,
+      this.path,
+    );
     return fromCString(id);
   }
 
   numaNode(): number {
     clearMessage();
     const result = rasFunctions().pmem2_source_numa_node(this.pointer, int);
-    check(result, "pmem2_source_numa_node");
+    check(result, "pmem2_source_numa_node", this.path);
     return int[0]!;
   }
 
   unsafeShutdownCount(): bigint {
     clearMessage();
     const result = rasFunctions().pmem2_source_device_usc(this.pointer, cell());
-    check(result, "pmem2_source_device_usc");
+    check(result, "pmem2_source_device_usc", this.path);
     return received();
   }
 
-  /** Takes over what {@linkcode NativeSource.open} has opened. */
-  claim(): void {
-    if (unclaimed === this) unclaimed = null;
-  }
-
   close(): void {
-    if (!this.closed) {
-      requireStack();
-      this.closed = true;
-      mapFunctions().pmem2_source_delete(cellWith(this.pointer));
-      if (this.ownFd !== null) fileFunctions().close(this.ownFd);
+    if (this.closed) return;
+    requireStack();
+    this.closed = true;
+    mapFunctions().pmem2_source_delete(cellWith(this.pointer));
+    if (this.ownFd !== null) {
+      this.writeback.forgetDescriptor();
+      fileFunctions().close(this.ownFd);
     }
-    this.claim();
+    this.writeback.release();
   }
 }

@@ -15,6 +15,7 @@ import { msyncAsyncFunctions, msyncFunctions } from "../c/functions.ts";
 import type { msyncSymbols } from "../c/libc_symbols.ts";
 import type { Symbols } from "../c/symbol_table.ts";
 import { pageSize } from "../process/placement.ts";
+import { identityOf } from "../process/open_file.ts";
 
 // PERF: what is imported V8 looks up at each use; a module's own constants it
 // knows.
@@ -41,6 +42,8 @@ export function hasFailed(): boolean {
   return failed;
 }
 
+const byDescriptor = new Map<number, Writeback>();
+
 /**
  * What became of the stores to a source: all its maps have the same one.
  *
@@ -52,10 +55,53 @@ export class Writeback {
   readonly #path: string | null;
   #failure: Pmem2Error | null = null;
   /** Those of other threads that are not done. */
-  readonly #flushing = new Set<Promise<number>>();
+  #flushing: Set<Promise<number>> | null = null;
+  /** Sources and maps that are open. */
+  #users = 0;
+  /** Its descriptor, and which file that is, if it's known by them. */
+  #descriptor = -1;
+  #identity: string | null = null;
 
   constructor(path: string | null) {
     this.#path = path;
+  }
+
+  /**
+   * That of an open descriptor, which all sources of that share: they are of one
+   * open file, whose failure the kernel tells once.
+   *
+   * @param own Whether nobody else can have closed the descriptor meanwhile.
+   */
+  static of(descriptor: number, path: string | null, own: boolean): Writeback {
+    const known = byDescriptor.get(descriptor);
+    const identity = own ? null : identityOf(descriptor);
+    if (known !== undefined && !own) {
+      if (known.#identity === null || known.#identity === identity) {
+        return known;
+      }
+    }
+    const writeback = new Writeback(path);
+    writeback.#descriptor = descriptor;
+    writeback.#identity = identity;
+    byDescriptor.set(descriptor, writeback);
+    return writeback;
+  }
+
+  /** Another source or map has it. */
+  retain(): void {
+    this.#users++;
+  }
+
+  /** One of them is closed. */
+  release(): void {
+    if (--this.#users === 0) this.forgetDescriptor();
+  }
+
+  /** The descriptor is closed: its number may become another file's. */
+  forgetDescriptor(): void {
+    if (byDescriptor.get(this.#descriptor) === this) {
+      byDescriptor.delete(this.#descriptor);
+    }
   }
 
   /** Throws if something has failed. */
@@ -102,7 +148,8 @@ export class Writeback {
     const from = address & pageMask;
     const length = size + (address - from);
     const flushing = msyncAsyncFunctions().msync_async(from, length, MS_SYNC);
-    this.#flushing.add(flushing);
+    const all = this.#flushing ??= new Set();
+    all.add(flushing);
     try {
       if (await flushing !== 0) {
         // errno is the other thread's. It may well fail here the same way; but
@@ -111,10 +158,10 @@ export class Writeback {
         this.fail(-EIO, "msync");
       }
     } finally {
-      this.#flushing.delete(flushing);
+      all.delete(flushing);
     }
     // One that runs at the same time may have been told what was this one's.
-    await Promise.all(this.#flushing);
+    await Promise.all(all);
     this.check();
   }
 }

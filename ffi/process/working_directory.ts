@@ -1,10 +1,12 @@
 /**
- * The working directory, which a map that another worker makes changes for a moment.
+ * The working directory, which a map that another worker makes changes for a
+ * moment, and where paths lead.
  *
  * @module
  */
 
 import { directoryFunctions, fileFunctions } from "../c/functions.ts";
+import { nameOf } from "../c/path_name.ts";
 import { fromCString } from "../c/string.ts";
 import { stdinLock } from "./lock.ts";
 
@@ -22,6 +24,13 @@ export function workingDirectory(): string | null {
 }
 
 const PATH_MAX = 4096;
+
+/** A path without links in it, null if it leads nowhere. */
+export function realPath(path: string): string | null {
+  const { realpath } = directoryFunctions();
+  const buffer = new Uint8Array(new ArrayBuffer(PATH_MAX));
+  return realpath(nameOf(path), buffer) === 0n ? null : fromCString(buffer);
+}
 
 /** A map that another worker makes meanwhile changes the working directory. */
 export function absolutePath(path: string): string {

@@ -45,9 +45,12 @@ function open(): Pmem2Map {
   return Pmem2Map.open(path, { create: true, size });
 }
 
+/** Then nobody knows the path. */
+let byDescriptor = false;
+
 function assertFailure(error: Pmem2Error, code: string, name: string): void {
   assertEquals([error.code, error.call], [code, "msync"], name);
-  assert(error.message.includes(path), error.message);
+  if (!byDescriptor) assert(error.message.includes(path), error.message);
 }
 
 /** Whatever makes something durable fails, and nothing else does. */
@@ -110,6 +113,53 @@ async function checkOthers(): Promise<void> {
   using again = open();
   for (const act of Object.values(actions)) act(again);
   for (const act of Object.values(asyncActions)) await act(again);
+}
+
+/** Sources of one descriptor are of one open file. */
+async function checkDescriptors(): Promise<void> {
+  using owner = Pmem2Source.open(path, { create: true, size });
+  const maps: Pmem2Map[] = [];
+  for (let i = 0; i < 2; i++) {
+    using source = Pmem2Source.fromFd(owner.fd!);
+    maps.push(Pmem2Map.from(source));
+  }
+  maps.push(Pmem2Map.from(owner));
+  recorder.fail(EIO);
+  assertThrows(() => maps[0]!.persist(), Pmem2Error);
+  for (const map of maps) await assertFailed(map, "EIO");
+
+  // One that somebody else has opened: it's the same until all is closed.
+  const foreign = Deno.dlopen(Deno.env.get("PMEM2_LIBRARY")!, {
+    open: { parameters: ["buffer", "i32"], result: "i32" },
+    dup2: { parameters: ["i32", "i32"], result: "i32" },
+    close: { parameters: ["i32"], result: "i32" },
+  });
+  const { open: openFd, dup2, close } = foreign.symbols;
+  const name = (path: string) => new TextEncoder().encode(`${path}\0`);
+  const fd = openFd(name(path), 2);
+  const fromFd = () => {
+    using source = Pmem2Source.fromFd(fd);
+    return Pmem2Map.from(source);
+  };
+  byDescriptor = true;
+  const [first, second] = [fromFd(), fromFd()];
+  recorder.fail(EIO);
+  assertThrows(() => second.persist(), Pmem2Error);
+  await assertFailed(first, "EIO");
+  second.close();
+  // The number has become another file's.
+  Deno.writeFileSync(`${path}2`, new Uint8Array(size));
+  const other = openFd(name(`${path}2`), 2);
+  dup2(other, fd);
+  const another = fromFd();
+  another.persist();
+  await assertFailed(first, "EIO");
+  another.close();
+  first.close();
+  close(fd);
+  close(other);
+  for (const map of maps) map.close();
+  byDescriptor = false;
 }
 
 function checkSignals(): void {
@@ -202,6 +252,7 @@ async function checkReservation(): Promise<void> {
 await checkEachWay();
 await checkReservation();
 await checkOthers();
+await checkDescriptors();
 checkSignals();
 await checkAtOnce();
 console.log("checked");
