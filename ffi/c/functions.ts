@@ -36,3 +36,4 @@ export const fileSystemFunctions = lazily(libc.fileSystemSymbols);
 export const allocationFunctions = lazily(libc.allocationSymbols);
 export const growthFunctions = lazily(libc.growthSymbols);
 export const threadKeyFunctions = lazily(libc.threadKeySymbols);
+export const contentFunctions = lazily(libc.contentSymbols);

@@ -178,3 +178,19 @@ export const threadKeySymbols = {
   // int pthread_key_delete(pthread_key_t key);
   pthread_key_delete: { parameters: [unsigned], result: int },
 } as const satisfies SymbolTable;
+
+/** Files as a power cut may leave them. */
+export const contentSymbols = {
+  // ssize_t pread(int fd, void *buf, size_t count, off_t offset);
+  pread: { parameters: [int, address, size, offset], result: offset },
+  // ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset);
+  pwrite: { parameters: [int, buffer, size, offset], result: offset },
+  // int ftruncate(int fd, off_t length);
+  ftruncate: { parameters: [int, offset], result: int },
+  // off_t lseek(int fd, off_t offset, int whence);
+  lseek: { parameters: [int, offset, int], result: offset },
+  // int memcmp(const void *s1, const void *s2, size_t n);
+  memcmp: { parameters: [address, buffer, size], result: int },
+  // ssize_t readlink(const char *path, char *buf, size_t bufsiz);
+  readlink: { parameters: [address, buffer, size], result: offset },
+} as const satisfies SymbolTable;

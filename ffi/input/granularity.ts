@@ -18,5 +18,6 @@ export const granularities: readonly Granularity[] = [
   "page",
 ];
 
+export const BYTE = 0;
 export const CACHE_LINE = 1;
 export const PAGE = 2;

@@ -1,0 +1,518 @@
+/**
+ * An emulated medium: a directory, and what is durable of the files in it that are
+ * mapped.
+ *
+ * @module
+ */
+
+import { copyIn, copyWithin } from "../c/copy.ts";
+import { loaderFunctions } from "../c/library.ts";
+import { BYTE } from "../input/granularity.ts";
+import type { MapSettings } from "../input/map_options.ts";
+import { NODRAIN, NOFLUSH } from "../input/store_options.ts";
+import {
+  type EmulatedMap,
+  type EmulatedPersistence,
+  setEmulation,
+} from "../native/emulation.ts";
+import type { NativeMap } from "../native/map.ts";
+import type { NativeSource } from "../native/source.ts";
+import { pageSize } from "../process/address_space.ts";
+import {
+  closeDescriptor,
+  type FileStatus,
+  pathOfDescriptor,
+  readChanges,
+  reopen,
+  statusOfDescriptor,
+  statusOfPath,
+  writeBlock,
+} from "./contents.ts";
+import {
+  arbitraryFates,
+  blocksAfter,
+  countUnits,
+  keepEarlier,
+  KEPT,
+  type PendingFile,
+  Random,
+} from "./fate.ts";
+import { type Block, Image } from "./image.ts";
+import { FileModel } from "./model.ts";
+import { operate, type Operation } from "./operation.ts";
+
+/** Those that are in force; the last one counts. */
+const media: Medium[] = [];
+
+/** The files that are known, of all of them. */
+const files = new Map<string, EmulatedFile>();
+
+/** Writes down what happens, for it to be done again. */
+export interface Journal {
+  tracked(file: EmulatedFile): void;
+  changed(
+    file: EmulatedFile,
+    index: number,
+    block: Block,
+    durableToo: boolean,
+  ): void;
+  resized(file: EmulatedFile, size: number): void;
+  /** All of it is durable, and nothing is pending. */
+  crashed(file: EmulatedFile): void;
+  /** The power may go here. */
+  moment(stack: Error): void;
+  operated(file: EmulatedFile, operation: Operation): void;
+}
+
+/** A file that is, or was, mapped. It's its device and inode, not its name. */
+export class EmulatedFile {
+  readonly key: string;
+  readonly fd: number;
+  medium: Medium | null;
+  /** Null where all that is stored is durable, and nobody wants to know more. */
+  model: FileModel | null = null;
+  granularity: number;
+  readonly maps = new Set<NativeMap>();
+  /** It may have been stored to since it was looked at. */
+  #unseen = false;
+
+  constructor(
+    key: string,
+    fd: number,
+    medium: Medium,
+    granularity: number,
+  ) {
+    this.key = key;
+    this.fd = fd;
+    this.medium = medium;
+    this.granularity = granularity;
+  }
+
+  get #mapped(): boolean {
+    for (const map of this.maps) if (map.traits.writable) return true;
+    return this.#unseen;
+  }
+
+  /** Takes what the file holds for durable, if it isn't known yet. */
+  start(path: string | null = null): FileModel {
+    if (this.model === null) {
+      const expected = path === null ? null : this.medium!.expected(path);
+      const { size } = statusOfDescriptor(this.fd);
+      const image = expected?.image.copy() ?? new Image(size);
+      this.model = new FileModel(
+        this.granularity,
+        image.copy(),
+        image,
+        pageSize(),
+      );
+      if (!expected?.sure) this.#look(0, Infinity, true, null);
+      this.medium?.journal?.tracked(this);
+    }
+    this.model.granularity = this.granularity;
+    return this.model;
+  }
+
+  /**
+   * Looks for what was stored since the last time: that isn't durable. What was
+   * written without a map, when there was none, is.
+   *
+   * @param storing Whether there was a store to this file just now, which was
+   * cut off: part of it may be missing then at byte granularity, too.
+   */
+  look(from = 0, to = Infinity, storing = false): void {
+    const durable = this.granularity === BYTE && !storing;
+    this.#look(from, to, durable || !this.#mapped);
+  }
+
+  #look(
+    from: number,
+    to: number,
+    durableToo: boolean,
+    journal = this.medium?.journal ?? null,
+  ): void {
+    const { model } = this;
+    if (model === null) return;
+    const { size } = statusOfDescriptor(this.fd);
+    if (size !== model.memory.size) {
+      model.resize(size);
+      journal?.resized(this, size);
+    }
+    readChanges(this.fd, model.memory, from, to, (index, block) => {
+      model.change(index, block, durableToo);
+      journal?.changed(this, index, block, durableToo);
+    });
+  }
+
+  add(map: NativeMap): void {
+    this.maps.add(map);
+  }
+
+  /** A map is closed; null: it could not be made. */
+  remove(map: NativeMap | null): void {
+    const { medium } = this;
+    const crashing = medium === null || medium.crashing;
+    if (!crashing) {
+      // While it's still one of them.
+      if (medium.hasty) this.#unseen = true;
+      else this.look();
+    }
+    if (map !== null) this.maps.delete(map);
+    if (crashing || medium.hasty || medium.journal !== null) return;
+    if (this.maps.size > 0) return;
+    if (this.model === null || this.model.pending().length === 0) this.forget();
+  }
+
+  /** What was stored by maps that are closed has been seen. */
+  seen(): void {
+    this.#unseen = false;
+  }
+
+  /** Nothing more is to be known of it. */
+  forget(): void {
+    if (this.medium === null) return;
+    this.medium.files.delete(this);
+    this.medium = null;
+    this.model = null;
+    files.delete(this.key);
+    closeDescriptor(this.fd);
+  }
+}
+
+/** What `emulatePmem` makes. */
+export class Medium {
+  readonly granularity: number;
+  /** Its path without links. */
+  readonly directory: string;
+  readonly files = new Set<EmulatedFile>();
+  journal: Journal | null = null;
+  /** Its maps are being closed by a power cut. */
+  crashing = false;
+  /** What is pending when a file's last map is closed is found out later. */
+  hasty = false;
+  /** What a file probably holds that nobody has mapped yet, and whether that's sure. */
+  expected: (path: string) => { image: Image; sure: boolean } | null = () =>
+    null;
+
+  constructor(granularity: number, directory: string) {
+    this.granularity = granularity;
+    this.directory = directory;
+    media.push(this);
+    setEmulation(emulate);
+  }
+
+  contains(path: string | null): boolean {
+    return path !== null && path.startsWith(`${this.directory}/`);
+  }
+
+  /** The models of all of its files. */
+  *models(): Generator<FileModel> {
+    for (const { model } of this.files) if (model !== null) yield model;
+  }
+
+  /** Looks at all files; one of them may have been stored to just now. */
+  look(storing?: EmulatedFile): void {
+    for (const file of this.files) file.look(0, Infinity, file === storing);
+  }
+
+  /** What is in the files is durable. */
+  settle(): void {
+    this.look();
+    for (const model of this.models()) model.settle();
+  }
+
+  /** Everything that happens is written down from here on; null ends it. */
+  record(journal: Journal | null): void {
+    this.journal = journal;
+    if (journal === null) return;
+    for (const file of this.files) {
+      if (file.model === null) file.start();
+      else journal.tracked(file);
+    }
+  }
+
+  /** The maps that a power cut would close. */
+  maps(): NativeMap[] {
+    return this.#affected().flatMap((file) => [...file.maps]);
+  }
+
+  /** Files of an emulation in this one's directory are in both. */
+  #affected(): EmulatedFile[] {
+    return [...files.values()].filter((file) =>
+      file.medium === this || this.contains(pathOfDescriptor(file.fd))
+    );
+  }
+
+  /** A power cut. The maps can be closed, or else nothing has happened yet. */
+  crash(pending: "lost" | "kept" | number): void {
+    const affected = this.#affected();
+    for (const file of affected) file.look();
+    const list: PendingFile<EmulatedFile>[] = affected.map((file) => ({
+      file,
+      unit: file.model?.unit ?? 1,
+      blocks: file.model?.pending() ?? [],
+    }));
+    const count = countUnits(list);
+    let fates: Uint8Array = new Uint8Array(count);
+    if (pending === "kept") {
+      fates.fill(KEPT);
+    } else if (pending !== "lost") {
+      const random = new Random(pending);
+      fates = arbitraryFates(count, pending, random);
+      keepEarlier(list, fates, random);
+    }
+    const after = blocksAfter(list, fates);
+    this.closeMaps();
+    for (const { file, blocks } of list) {
+      const changed = after.get(file)!;
+      for (const { index, durable, memory } of blocks) {
+        const block = changed.get(index) ?? durable;
+        const size = file.model!.memory.size;
+        if (block !== memory) writeBlock(file.fd, index, block, size);
+      }
+      if (this.journal === null) {
+        file.forget();
+      } else {
+        file.look();
+        file.model!.settle();
+        this.journal.crashed(file);
+      }
+    }
+  }
+
+  /** Closes the maps of its files, whatever becomes of what was stored. */
+  closeMaps(which: (map: NativeMap) => boolean = () => true): void {
+    this.crashing = true;
+    try {
+      for (const file of this.#affected()) {
+        for (const map of file.maps) if (which(map)) map.delete();
+        file.seen();
+      }
+    } finally {
+      this.crashing = false;
+    }
+  }
+
+  /** Nothing is known any more of its files; maps stay. */
+  forgetFiles(): void {
+    for (const file of this.files) file.forget();
+  }
+
+  end(): void {
+    media.splice(media.indexOf(this), 1);
+    this.forgetFiles();
+    if (media.length === 0) setEmulation(null);
+  }
+}
+
+/** What a new map of a source has of the media that are in force. */
+function emulate(
+  source: NativeSource,
+  settings: MapSettings,
+): EmulatedMap {
+  const { granularity } = media.at(-1)!;
+  const file = fileOf(source.descriptor, granularity);
+  return file === null
+    ? new Elsewhere(granularity)
+    : new MapOfFile(file, granularity, settings.offset);
+}
+
+/** The file of a descriptor, if it's in one of the directories. */
+function fileOf(fd: number, granularity: number): EmulatedFile | null {
+  const status = statusOfDescriptor(fd);
+  let file = files.get(status.key);
+  if (file === undefined) {
+    const path = pathOfDescriptor(fd);
+    const medium = mediumOf(path, status);
+    if (medium === null) return null;
+    file = new EmulatedFile(status.key, reopen(fd), medium, granularity);
+    files.set(status.key, file);
+    medium.files.add(file);
+    if (granularity !== BYTE || medium.journal !== null) {
+      file.start(path);
+    }
+  } else {
+    file.granularity = granularity;
+    if (file.model !== null) file.look();
+    if (granularity !== BYTE) file.start();
+  }
+  file.seen();
+  return file;
+}
+
+function mediumOf(path: string | null, status: FileStatus): Medium | null {
+  let inner: Medium | null = null;
+  for (const medium of media) {
+    const longer = inner === null ||
+      medium.directory.length > inner.directory.length;
+    if (longer && medium.contains(path)) inner = medium;
+  }
+  if (inner !== null || status.links < 2) return inner;
+  return media.find(({ directory }) => hasLink(directory, status.key)) ?? null;
+}
+
+/** Whether a directory has a link to the file. */
+function hasLink(directory: string, key: string): boolean {
+  return Deno.readDirSync(directory).some(({ name, isDirectory }) => {
+    const path = `${directory}/${name}`;
+    return isDirectory ? hasLink(path, key) : statusOfPath(path)?.key === key;
+  });
+}
+
+/** A map of a file that is on another medium, which has its own persistence. */
+class Elsewhere implements EmulatedMap {
+  readonly granularity: number;
+  readonly persistence = null;
+
+  constructor(granularity: number) {
+    this.granularity = granularity;
+  }
+
+  opened(): void {}
+  closed(): void {}
+}
+
+/** Resolves later, in the order of the calls, whatever the machine is doing. */
+async function later(): Promise<void> {
+  // After what awaits something that is done already.
+  for (let i = 0; i < 8; i++) await undefined;
+}
+
+/** A map of a file in the directory of an emulation. */
+class MapOfFile implements EmulatedMap, EmulatedPersistence {
+  readonly granularity: number;
+  readonly persistence = this;
+  readonly #file: EmulatedFile;
+  readonly #offset: number;
+  #map: NativeMap | null = null;
+
+  constructor(file: EmulatedFile, granularity: number, offset: number) {
+    this.#file = file;
+    this.granularity = granularity;
+    this.#offset = offset;
+  }
+
+  opened(map: NativeMap): void {
+    this.#map = map;
+    this.#file.add(map);
+  }
+
+  closed(): void {
+    this.#file.remove(this.#map);
+  }
+
+  #range(address: bigint, size: bigint): { from: number; to: number } {
+    const from = this.#offset + Number(address - this.#map!.address);
+    return { from, to: from + Number(size) };
+  }
+
+  /** Nothing of the caller's runs in here: his stack is read when it's shown. */
+  #operate(
+    operation: Operation,
+    { stack, storing = false }: { stack?: Error; storing?: boolean } = {},
+  ): void {
+    const file = this.#file;
+    const { medium } = file;
+    if (medium === null) return;
+    const { journal } = medium;
+    if (journal !== null) {
+      medium.look(storing ? file : undefined);
+      if (operation.kind !== "begin") journal.moment(stack ?? stackHere());
+      journal.operated(file, operation);
+    } else if ("from" in operation) {
+      file.look(operation.from, operation.to);
+    }
+    if (file.model !== null) operate(operation, file.model, medium.models());
+  }
+
+  persist(address: bigint, size: bigint): void {
+    this.#operate({ kind: "persist", ...this.#range(address, size) });
+  }
+
+  flush(address: bigint, size: bigint): void {
+    this.#operate({ kind: "flush", ...this.#range(address, size) });
+  }
+
+  drain(): void {
+    this.#operate({ kind: "drain" });
+  }
+
+  deepFlush(address: bigint, size: bigint): void {
+    this.#operate({ kind: "deepFlush", ...this.#range(address, size) });
+  }
+
+  persistAsync(address: bigint, size: bigint): Promise<void> {
+    return this.#flushLater(address, size, true);
+  }
+
+  deepFlushAsync(address: bigint, size: bigint): Promise<void> {
+    return this.#flushLater(address, size, false);
+  }
+
+  async #flushLater(
+    address: bigint,
+    size: bigint,
+    drains: boolean,
+  ): Promise<void> {
+    const stack = stackHere();
+    const ticket = {};
+    this.#operate({ kind: "begin", ...this.#range(address, size), ticket });
+    await later();
+    this.#operate({ kind: "end", ticket, drains }, { stack });
+  }
+
+  write(
+    address: bigint,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+  ): void {
+    this.#beforeStore();
+    copyIn(address, data, length);
+    this.#stored(address, length, flags);
+  }
+
+  move(to: bigint, from: bigint, length: number, flags: number): void {
+    this.#beforeStore();
+    copyWithin(to, from, length);
+    this.#stored(to, length, flags);
+  }
+
+  fill(address: bigint, value: number, length: number, flags: number): void {
+    this.#beforeStore();
+    // An i32 is not −0, which is a byte all the same.
+    loaderFunctions().memset(address, value | 0, BigInt(length));
+    this.#stored(address, length, flags);
+  }
+
+  /** What was stored before is durable, where the store itself may be torn. */
+  #beforeStore(): void {
+    const { medium, granularity } = this.#file;
+    if (granularity === BYTE && medium?.journal) medium.look();
+  }
+
+  #stored(address: bigint, length: number, flags: number): void {
+    const storing = true;
+    if ((flags & NOFLUSH) !== 0) {
+      if (this.#file.granularity === BYTE) {
+        this.#operate({ kind: "store" }, { storing });
+      }
+      return;
+    }
+    const kind = (flags & NODRAIN) !== 0 ? "flush" : "persist";
+    const range = this.#range(address, BigInt(length));
+    this.#operate({ kind, ...range }, { storing });
+  }
+}
+
+const { captureStackTrace } = Error;
+const { set: setProperty } = Reflect;
+
+/** Where the caller is; V8 makes a text of it when that is read. */
+function stackHere(): Error {
+  const limit = Error.stackTraceLimit;
+  setProperty(Error, "stackTraceLimit", 30);
+  const error = new Error();
+  captureStackTrace(error, stackHere);
+  setProperty(Error, "stackTraceLimit", limit);
+  return error;
+}

@@ -1,0 +1,145 @@
+/**
+ * What happened to the files of an emulation, from the start to the end: done
+ * again, it stops at each moment.
+ *
+ * @module
+ */
+
+import type { Block } from "./image.ts";
+import type { EmulatedFile, Journal, Medium } from "./medium.ts";
+import type { FileModel } from "./model.ts";
+import { operate, type Operation } from "./operation.ts";
+import { type Entry, TreeReader } from "./tree.ts";
+
+/** A moment at which the power may go. */
+export interface Moment {
+  /** Where something became durable next; null at the end. */
+  readonly stack: Error | null;
+  readonly tree: readonly Entry[];
+  /** How many values had been acknowledged. */
+  readonly acknowledged: number;
+}
+
+type Event =
+  | {
+    readonly kind: "tracked";
+    readonly file: EmulatedFile;
+    readonly model: FileModel;
+  }
+  | {
+    readonly kind: "changed";
+    readonly file: EmulatedFile;
+    readonly index: number;
+    readonly block: Block;
+    readonly durableToo: boolean;
+  }
+  | {
+    readonly kind: "resized";
+    readonly file: EmulatedFile;
+    readonly size: number;
+  }
+  | { readonly kind: "crashed"; readonly file: EmulatedFile }
+  | { readonly kind: "moment"; readonly moment: Moment }
+  | {
+    readonly kind: "operated";
+    readonly file: EmulatedFile;
+    readonly operation: Operation;
+  };
+
+/**
+ * A record of it.
+ *
+ * It holds what the files held at the start, and then each block as it was when it
+ * was changed: what was pending at a moment is found out when that is done again,
+ * since all of it for each moment would take far more memory.
+ */
+export class Recording implements Journal {
+  readonly #events: Event[] = [];
+  readonly #reader: TreeReader;
+  readonly #known: (key: string) => boolean;
+  readonly #acknowledged: () => number;
+  #moments = 0;
+
+  constructor(medium: Medium, acknowledged: () => number) {
+    this.#reader = new TreeReader(medium.directory);
+    this.#acknowledged = acknowledged;
+    const keys = new Set<string>();
+    this.#known = (key) => {
+      if (keys.size !== medium.files.size) {
+        for (const file of medium.files) keys.add(file.key);
+      }
+      return keys.has(key);
+    };
+    medium.record(this);
+  }
+
+  /** How many moments there are. */
+  get moments(): number {
+    return this.#moments;
+  }
+
+  tracked(file: EmulatedFile): void {
+    this.#events.push({ kind: "tracked", file, model: file.model!.copy() });
+  }
+
+  changed(
+    file: EmulatedFile,
+    index: number,
+    block: Block,
+    durableToo: boolean,
+  ): void {
+    this.#events.push({ kind: "changed", file, index, block, durableToo });
+  }
+
+  resized(file: EmulatedFile, size: number): void {
+    this.#events.push({ kind: "resized", file, size });
+  }
+
+  crashed(file: EmulatedFile): void {
+    this.#events.push({ kind: "crashed", file });
+  }
+
+  moment(stack: Error | null): void {
+    this.#moments++;
+    const moment = {
+      stack,
+      tree: this.#reader.read(this.#known),
+      acknowledged: this.#acknowledged(),
+    };
+    this.#events.push({ kind: "moment", moment });
+  }
+
+  operated(file: EmulatedFile, operation: Operation): void {
+    this.#events.push({ kind: "operated", file, operation });
+  }
+
+  /** Each moment, and what the files that were mapped were like at it. */
+  *replay(): Generator<[Moment, ReadonlyMap<string, FileModel>]> {
+    const models = new Map<string, FileModel>();
+    for (const event of this.#events) {
+      if (event.kind === "moment") {
+        yield [event.moment, models];
+        continue;
+      }
+      const { key } = event.file;
+      if (event.kind === "tracked") {
+        models.set(key, event.model.copy());
+        continue;
+      }
+      const model = models.get(key)!;
+      switch (event.kind) {
+        case "changed":
+          model.change(event.index, event.block, event.durableToo);
+          break;
+        case "resized":
+          model.resize(event.size);
+          break;
+        case "crashed":
+          model.settle();
+          break;
+        case "operated":
+          operate(event.operation, model, models.values());
+      }
+    }
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * A directory with all that is in it: remembered, and made again.
+ *
+ * @module
+ */
+
+import {
+  closeDescriptor,
+  type FileStatus,
+  openDescriptor,
+  readChanges,
+  statusOfDescriptor,
+  statusOfPath,
+  truncate,
+  writeBlock,
+} from "./contents.ts";
+import { Image, ZEROS } from "./image.ts";
+
+/** Something in a directory, by its path in it. */
+export type Entry =
+  & { readonly path: string; readonly mode: number }
+  & (
+    | { readonly kind: "directory" }
+    | { readonly kind: "link"; readonly target: string }
+    | {
+      readonly kind: "file";
+      readonly key: string;
+      /** Null where the file is known better than by looking at it. */
+      readonly image: Image | null;
+    }
+  );
+
+/** How long a file's time of change may stand still, in nanoseconds. */
+const TICK = 50_000_000n;
+
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+const PERMISSIONS = 0o777;
+
+/** Looks at a directory again and again. */
+export class TreeReader {
+  readonly #directory: string;
+  /** Contents, and when the file had been changed last when they were read. */
+  readonly #known = new Map<
+    string,
+    { changed: bigint; sure: boolean; image: Image }
+  >();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** What is there now; the contents of all files but those that are known. */
+  read(isKnown: (key: string) => boolean): Entry[] {
+    const entries: Entry[] = [];
+    this.#read("", isKnown, entries);
+    return entries;
+  }
+
+  #read(
+    folder: string,
+    isKnown: (key: string) => boolean,
+    entries: Entry[],
+  ): void {
+    const names = [...Deno.readDirSync(`${this.#directory}/${folder}`)]
+      .sort((a, b) => a.name < b.name ? -1 : 1);
+    for (const { name, isDirectory, isSymlink } of names) {
+      const path = `${folder}${name}`;
+      const full = `${this.#directory}/${path}`;
+      const status = statusOfPath(full);
+      if (status === null) continue;
+      const { key, mode } = status;
+      if (isDirectory) {
+        entries.push({ kind: "directory", path, mode });
+        this.#read(`${path}/`, isKnown, entries);
+      } else if (isSymlink) {
+        const target = Deno.readLinkSync(full);
+        entries.push({ kind: "link", path, mode, target });
+      } else if ((mode & S_IFMT) === S_IFREG) {
+        const image = isKnown(key) ? null : this.#image(full, status);
+        entries.push({ kind: "file", path, mode, key, image });
+      }
+    }
+  }
+
+  #image(path: string, { key, size, changed }: FileStatus): Image {
+    const known = this.#known.get(key);
+    if (known?.sure && known.changed === changed) return known.image;
+    const sure = BigInt(Date.now()) * 1_000_000n - changed > TICK;
+    const before = known?.image ?? new Image(size);
+    const image = before.copy();
+    image.resize(size);
+    let same = before.size === size;
+    const fd = openDescriptor(path);
+    try {
+      readChanges(fd, image, 0, size, (index, block) => {
+        image.set(index, block);
+        same = false;
+      });
+    } finally {
+      closeDescriptor(fd);
+    }
+    const result = same ? before : image;
+    this.#known.set(key, { changed, sure, image: result });
+    return result;
+  }
+}
+
+/** A file that is there from the last time. */
+interface WrittenFile {
+  readonly fd: number;
+  readonly key: string;
+  image: Image;
+}
+
+/** So many files are kept open, to be made again with what has changed alone. */
+const MAX_OPEN = 64;
+
+/**
+ * Files that were written get this time of modification: it's another one as soon
+ * as anybody writes to them.
+ */
+const LONG_AGO = 1;
+
+/** Makes a directory again and again, with files that differ in little. */
+export class TreeWriter {
+  readonly #directory: string;
+  #files = new Map<string, WrittenFile>();
+  #shape = "";
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Makes the directory what the entries say.
+   *
+   * PERF: to make a file of 1 MiB and to remove it takes four times as long as to
+   * see what was changed of it and to write that.
+   *
+   * @param fresh Whether all files have to be new ones.
+   */
+  write(
+    entries: readonly Entry[],
+    imageOf: (entry: Entry & { kind: "file" }) => Image,
+    fresh: boolean,
+  ): void {
+    const shape = shapeOf(entries);
+    const again = !fresh && shape === this.#shape && this.#isAsWritten(entries);
+    if (!again) this.#make(entries, shape);
+    const seen = new Set<string>();
+    for (const entry of entries) {
+      if (entry.kind !== "file" || seen.has(entry.key)) continue;
+      seen.add(entry.key);
+      const path = `${this.#directory}/${entry.path}`;
+      const image = imageOf(entry);
+      const file = this.#files.get(entry.path);
+      if (file === undefined) {
+        const fd = openDescriptor(path);
+        writeChanges(fd, new Image(0), image);
+        closeDescriptor(fd);
+      } else {
+        const actual = file.image.copy();
+        if (again) lookAgain(file.fd, actual);
+        writeChanges(file.fd, actual, image);
+        file.image = image;
+      }
+      if (image.size > 0) Deno.utimeSync(path, LONG_AGO, LONG_AGO);
+    }
+  }
+
+  /** Whether a file still holds what was written to it. */
+  isUntouched(path: string): boolean {
+    const relative = path.slice(this.#directory.length + 1);
+    const file = this.#files.get(relative);
+    if (file === undefined) return false;
+    const status = statusOfPath(path);
+    return status?.key === file.key && status.size === file.image.size &&
+      status.modified === BigInt(LONG_AGO) * 1_000_000_000n;
+  }
+
+  /** Closes what is kept open. */
+  end(): void {
+    for (const { fd } of this.#files.values()) closeDescriptor(fd);
+    this.#files.clear();
+    this.#shape = "";
+  }
+
+  #isAsWritten(entries: readonly Entry[]): boolean {
+    for (const [path, { key }] of this.#files) {
+      const status = statusOfPath(`${this.#directory}/${path}`);
+      if (status?.key !== key || status.links > 1) return false;
+    }
+    const found = new TreeReader(this.#directory).read(() => true);
+    return found.length === entries.length && shapeOf(found) === this.#shape;
+  }
+
+  #make(entries: readonly Entry[], shape: string): void {
+    this.end();
+    for (const { name } of Deno.readDirSync(this.#directory)) {
+      Deno.removeSync(`${this.#directory}/${name}`, { recursive: true });
+    }
+    const made = new Map<string, string>();
+    for (const entry of entries) {
+      const path = `${this.#directory}/${entry.path}`;
+      const mode = entry.mode & PERMISSIONS;
+      if (entry.kind === "directory") {
+        Deno.mkdirSync(path, { mode });
+      } else if (entry.kind === "link") {
+        Deno.symlinkSync(entry.target, path);
+      } else if (made.has(entry.key)) {
+        Deno.linkSync(made.get(entry.key)!, path);
+      } else {
+        made.set(entry.key, path);
+        Deno.openSync(path, { createNew: true, write: true, mode }).close();
+      }
+    }
+    const files = entries.filter(({ kind }) => kind === "file");
+    if (files.length > MAX_OPEN || made.size < files.length) return;
+    for (const { path } of files) {
+      const full = `${this.#directory}/${path}`;
+      const { key } = statusOfPath(full)!;
+      const fd = openDescriptor(full);
+      this.#files.set(path, { fd, key, image: new Image(0) });
+    }
+    this.#shape = shape;
+  }
+}
+
+/** Names and kinds of all that there is. */
+function shapeOf(entries: readonly Entry[]): string {
+  return JSON.stringify(entries.map((entry) => [
+    entry.kind,
+    entry.path,
+    entry.mode,
+    entry.kind === "link" ? entry.target : "",
+  ]));
+}
+
+/** Finds out what a file holds, of which it's known what it did hold. */
+function lookAgain(fd: number, image: Image): void {
+  const { size } = statusOfDescriptor(fd);
+  if (size !== image.size) image.resize(size);
+  readChanges(fd, image, 0, size, (index, block) => image.set(index, block));
+}
+
+function writeChanges(fd: number, actual: Image, wanted: Image): void {
+  if (actual.size !== wanted.size) {
+    truncate(fd, wanted.size);
+    actual.resize(wanted.size);
+  }
+  for (const [index, block] of wanted.blocks) {
+    if (actual.get(index) === block) continue;
+    writeBlock(fd, index, block, wanted.size);
+  }
+  for (const index of actual.blocks.keys()) {
+    if (wanted.blocks.has(index)) continue;
+    writeBlock(fd, index, ZEROS, wanted.size);
+  }
+}
