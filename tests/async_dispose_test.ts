@@ -4,7 +4,7 @@ import {
   type Pmem2Memory,
   Pmem2Source,
 } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./support/force_granularity.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Scratch } from "./support/scratch.ts";
 import { granularities } from "./support/store_checks.ts";
@@ -21,7 +21,9 @@ const MIB = 2 ** 20;
 for (const granularity of granularities) {
   Deno.test(`Pmem2Map[Symbol.asyncDispose]() waits for the flushes that are pending, at ${granularity} granularity`, async () => {
     using scratch = new Scratch();
-    using pmem = emulatePmem(granularity, { directory: scratch.directory });
+    using pmem = forceGranularity(granularity, {
+      directory: scratch.directory,
+    });
     const map = Pmem2Map.open(pmem.path("file"), { create: true, size: MIB });
     const { bytes } = map;
     bytes.fill(7);

@@ -4,7 +4,7 @@ import {
   Pmem2Source,
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./support/force_granularity.ts";
 import {
   assert,
   assertEquals,
@@ -63,7 +63,7 @@ for (const [name, flush] of Object.entries(ways)) {
     `Pmem2Map.${name}() writes out just the pages of its range`,
     async () => {
       using scratch = new Scratch();
-      using _pmem = emulatePmem("page", { directory: scratch.directory });
+      using _pmem = forceGranularity("page", { directory: scratch.directory });
       using source = Pmem2Source.open(scratch.path("file"), {
         createNew: true,
         size: 1_048_576,
@@ -99,7 +99,7 @@ testUnless(
   "each way to flush writes out the pages of a view",
   async () => {
     using scratch = new Scratch();
-    using _pmem = emulatePmem("page", { directory: scratch.directory });
+    using _pmem = forceGranularity("page", { directory: scratch.directory });
     using source = Pmem2Source.open(scratch.path("file"), {
       createNew: true,
       size: 1_048_576,
@@ -128,7 +128,9 @@ testUnless(
   async () => {
     using scratch = new Scratch();
     for (const granularity of ["byte", "cache-line"] as const) {
-      using pmem = emulatePmem(granularity, { directory: scratch.directory });
+      using pmem = forceGranularity(granularity, {
+        directory: scratch.directory,
+      });
       using map = Pmem2Map.open(pmem.path("file"), {
         createNew: true,
         size: 65_536,
@@ -149,7 +151,7 @@ testUnless(
   "Pmem2Map.persistAsync() and deepFlushAsync() leave the event loop free",
   async () => {
     using scratch = new Scratch();
-    using _pmem = emulatePmem("page", { directory: scratch.directory });
+    using _pmem = forceGranularity("page", { directory: scratch.directory });
     using map = Pmem2Map.open(scratch.path("file"), {
       createNew: true,
       size: 16 * 2 ** 20,
@@ -170,7 +172,9 @@ testUnless(
 for (const granularity of granularities) {
   Deno.test(`Pmem2Map.close() throws while a flush is pending, and changes nothing, at ${granularity} granularity`, async () => {
     using scratch = new Scratch();
-    using pmem = emulatePmem(granularity, { directory: scratch.directory });
+    using pmem = forceGranularity(granularity, {
+      directory: scratch.directory,
+    });
     for (const flush of [ways.persistAsync, ways.deepFlushAsync]) {
       const map = Pmem2Map.open(pmem.path("file"), {
         create: true,

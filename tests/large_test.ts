@@ -1,7 +1,7 @@
 import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./support/force_granularity.ts";
 import { Scratch } from "./support/scratch.ts";
 import { testUnless } from "./support/test_unless.ts";
 
@@ -37,7 +37,9 @@ function read(map: Pmem2Map, offset: number, length: number): number[] {
 for (const granularity of ["byte", "cache-line", "page"] as const) {
   Deno.test(`a map of 6 GiB of a file is right past 4 GiB at ${granularity} granularity`, async () => {
     using scratch = new Scratch();
-    using _pmem = emulatePmem(granularity, { directory: scratch.directory });
+    using _pmem = forceGranularity(granularity, {
+      directory: scratch.directory,
+    });
     const path = sparseFile(scratch, "file");
     using map = Pmem2Map.open(path);
     assertEquals([map.size, map.granularity], [SIZE, granularity]);
@@ -87,7 +89,7 @@ testUnless(
   "what is flushed past 4 GiB is what lies there",
   async () => {
     using scratch = new Scratch();
-    using _pmem = emulatePmem("page", { directory: scratch.directory });
+    using _pmem = forceGranularity("page", { directory: scratch.directory });
     using source = Pmem2Source.open(sparseFile(scratch, "file"));
     const page = source.alignment;
     using map = Pmem2Map.from(source);

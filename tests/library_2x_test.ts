@@ -30,14 +30,14 @@ import {
   Pmem2Source,
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./tests/support/force_granularity.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 
 const [directory] = Deno.args;
 const code = (action) => assertThrows(action, Pmem2Error).code;
 
 for (const granularity of ["byte", "cache-line", "page"]) {
-  using pmem = emulatePmem(granularity, { directory });
+  using pmem = forceGranularity(granularity, { directory });
   const path = pmem.path("file");
   using source = Pmem2Source.open(path, { createNew: true, size: 65536 });
   assertEquals([source.size, source.path], [65536, path]);

@@ -73,7 +73,7 @@ Deno.test("the module is imported without any permission", async () => {
     code: 0,
     signal: null,
     stdout:
-      "Pmem2Error,Pmem2Map,Pmem2Source,Pmem2VmReservation,libraryInfo emulatePmem\n",
+      "Pmem2Error,Pmem2Map,Pmem2Source,Pmem2VmReservation,libraryInfo CrashError,emulatePmem,preload,testCrashes\n",
     stderr: "",
   });
 });

@@ -14,6 +14,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { forceGranularity } from "./support/force_granularity.ts";
 import { assertRefused } from "./support/refusal.ts";
 import { Scratch } from "./support/scratch.ts";
 import { mappingAt } from "./support/native_process.ts";
@@ -180,7 +181,7 @@ Deno.test("Pmem2Map.read() refuses what is past the end", () => {
 
 Deno.test("Pmem2Map.persist() and flush() take a range or a view", () => {
   for (const granularity of ["byte", "cache-line", "page"] as const) {
-    using pmem = emulatePmem(granularity);
+    using pmem = forceGranularity(granularity);
     const path = pmem.path("a");
     using map = Pmem2Map.open(path, { create: true, size: 3 * PAGE + 5 });
     for (const method of ["persist", "flush"] as const) {

@@ -1,5 +1,5 @@
 import { type Granularity, Pmem2Map, type StoreOptions } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./support/force_granularity.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { libffiCall } from "../ffi/c/function_pointer.ts";
@@ -35,7 +35,7 @@ class Emulated implements Disposable {
     const directory = this.#scratch.directory;
     this.#pmem = granularity === undefined
       ? { [Symbol.dispose]() {} }
-      : emulatePmem(granularity, { directory });
+      : forceGranularity(granularity, { directory });
     this.map = Pmem2Map.open(this.path, { createNew: true, size });
   }
 

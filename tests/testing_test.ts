@@ -1,29 +1,36 @@
-import { type Granularity, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+import {
+  type Granularity,
+  Pmem2Error,
+  Pmem2Map,
+  Pmem2Source,
+  Pmem2VmReservation,
+} from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { libraryFile } from "./support/library_file.ts";
 import { Scratch } from "./support/scratch.ts";
 import { granularities } from "./support/store_checks.ts";
 import { run } from "./support/subprocess.ts";
 import { exists } from "./support/exists.ts";
 
-const variable = "PMEM2_FORCE_GRANULARITY";
-const values = { "byte": "BYTE", "cache-line": "CACHE_LINE", "page": "PAGE" };
-
-/** Sets the variable, or takes it away, for as long as a test runs. */
+/** Sets a variable of the environment, or takes it away, for as long as a test runs. */
 class Environment implements Disposable {
-  readonly #before = Deno.env.get(variable);
+  readonly #before: string | undefined;
+  readonly #name: string;
 
-  constructor(value: string | undefined) {
-    Environment.#set(value);
+  constructor(name: string, value: string | undefined) {
+    this.#name = name;
+    this.#before = Deno.env.get(name);
+    this.#set(value);
   }
 
-  static #set(value: string | undefined): void {
-    if (value === undefined) Deno.env.delete(variable);
-    else Deno.env.set(variable, value);
+  #set(value: string | undefined): void {
+    if (value === undefined) Deno.env.delete(this.#name);
+    else Deno.env.set(this.#name, value);
   }
 
   [Symbol.dispose](): void {
-    Environment.#set(this.#before);
+    this.#set(this.#before);
   }
 }
 
@@ -37,35 +44,124 @@ const entries = (directory: string) =>
   [...Deno.readDirSync(directory)].map(({ name }) => name);
 
 for (const granularity of granularities) {
-  Deno.test(`emulatePmem() gives every new map ${granularity} granularity`, () => {
+  Deno.test(`emulatePmem() gives every new shared map of a file ${granularity} granularity`, () => {
     using scratch = new Scratch();
-    using _environment = new Environment(undefined);
     const elsewhere = scratch.path("file");
     const natural = granularityOf(elsewhere);
+    const environment = Deno.env.toObject();
     {
       using pmem = emulatePmem(granularity);
       assertEquals(granularityOf(pmem.path("file")), granularity);
       assertEquals(granularityOf(elsewhere), granularity);
-      assertEquals(Deno.env.get(variable), values[granularity]);
 
       // What the code under test asks for is met, or refused, as it would be.
-      using source = Pmem2Source.open(elsewhere);
-      for (const [i, wanted] of granularities.entries()) {
-        if (i < granularities.indexOf(granularity)) {
-          assertThrows(
-            () => Pmem2Map.from(source, { granularity: wanted }),
-            Error,
-            "PMEM2_E_GRANULARITY_NOT_SUPPORTED",
-          );
-        } else {
-          Pmem2Map.from(source, { granularity: wanted }).close();
+      for (const path of [pmem.path("file"), elsewhere]) {
+        using source = Pmem2Source.open(path);
+        using descriptor = Pmem2Source.fromFd(source.fd!);
+        using reservation = new Pmem2VmReservation(2 ** 20);
+        for (const [i, wanted] of granularities.entries()) {
+          const options = { granularity: wanted };
+          const ways = [
+            () => Pmem2Map.from(source, options),
+            () => Pmem2Map.from(descriptor, options),
+            () => Pmem2Map.open(path, options),
+            () => Pmem2Map.open(path, { ...options, write: false }),
+            () => reservation.map(path, options),
+            () => reservation.map(source, { ...options, at: 4 * 65_536 }),
+          ];
+          for (const open of ways) {
+            if (i < granularities.indexOf(granularity)) {
+              const error = assertThrows(open, Pmem2Error);
+              assertEquals(error.code, "PMEM2_E_GRANULARITY_NOT_SUPPORTED");
+              assertEquals(error.call, "pmem2_map_new");
+              assertEquals([...reservation], []);
+            } else {
+              using map = open();
+              assertEquals(map.granularity, granularity);
+            }
+          }
         }
+        // Nothing of these is to last.
+        using copy = Pmem2Map.from(source, { sharing: "private" });
+        using anonymous = Pmem2Source.anonymous(4096);
+        using memory = Pmem2Map.from(anonymous, { granularity: "byte" });
+        assertEquals([copy.granularity, memory.granularity], ["byte", "byte"]);
       }
     }
     assertEquals(granularityOf(elsewhere), natural);
-    assertEquals(Deno.env.has(variable), false);
+    assertEquals(Deno.env.toObject(), environment);
   });
 }
+
+Deno.test("emulatePmem() refuses a granularity after all else that libpmem2 refuses", () => {
+  using pmem = emulatePmem("page");
+  Deno.writeFileSync(pmem.path("empty"), new Uint8Array(0));
+  const error = assertThrows(
+    () => Pmem2Map.open(pmem.path("empty"), { granularity: "byte" }),
+    Pmem2Error,
+  );
+  assertEquals(error.code, "PMEM2_E_SOURCE_EMPTY");
+});
+
+Deno.test("emulatePmem() is seen neither by workers nor by child processes", async () => {
+  using scratch = new Scratch();
+  const path = scratch.path("file");
+  const natural = granularityOf(path);
+  const script = `
+    import { Pmem2Map } from "@pmem2/pmem2";
+    using map = Pmem2Map.open(Deno.args[0] ?? self.name);
+    console.log(map.granularity);
+    globalThis.postMessage?.(map.granularity);
+  `;
+  for (const granularity of granularities) {
+    using _pmem = emulatePmem(granularity);
+    const child = await run(script, { args: [path] });
+    assertEquals(child.stdout, `${natural}\n`);
+
+    const file = new URL(
+      `../.worker_${crypto.randomUUID()}.js`,
+      import.meta.url,
+    );
+    Deno.writeTextFileSync(
+      file,
+      script.replace("console.log(map.granularity);", ""),
+    );
+    const worker = new Worker(file, { type: "module", name: path });
+    try {
+      const { promise, resolve } = Promise.withResolvers<string>();
+      worker.onmessage = ({ data }) => resolve(data);
+      assertEquals(await promise, natural);
+    } finally {
+      worker.terminate();
+      Deno.removeSync(file);
+    }
+  }
+});
+
+Deno.test("emulatePmem() makes its directory in the one that PMEM2_TEST_DIR names", async () => {
+  using scratch = new Scratch();
+  using other = new Scratch();
+  using _environment = new Environment("PMEM2_TEST_DIR", scratch.directory);
+  {
+    using pmem = emulatePmem("byte");
+    assert(pmem.directory.startsWith(`${scratch.directory}/`));
+    using told = emulatePmem("byte", { directory: other.directory });
+    assert(told.directory.startsWith(`${other.directory}/`));
+  }
+  assertEquals(entries(scratch.directory), []);
+  // Only if it may be read: nothing is asked.
+  const { stdout, stderr } = await run(
+    `import { emulatePmem } from "@pmem2/pmem2/testing";
+     using pmem = emulatePmem("byte");
+     console.log(pmem.directory.startsWith(Deno.args[0]));`,
+    {
+      flags: ["--allow-read", "--allow-write"],
+      args: [scratch.directory],
+      env: { TMPDIR: other.directory },
+    },
+  );
+  assertEquals([stdout, stderr], ["false\n", ""]);
+});
 
 Deno.test("emulatePmem() leaves the maps alone that there are", () => {
   using scratch = new Scratch();
@@ -120,71 +216,73 @@ Deno.test("emulatePmem() takes null and undefined for no options", () => {
   }
 });
 
-for (const before of [undefined, "PAGE", "CACHE_LINE", ""]) {
-  const name = before === undefined ? "unset" : JSON.stringify(before);
-  Deno.test(`emulatePmem() nests and restores what was set: ${name}`, () => {
-    using _environment = new Environment(before);
-    const get = () => Deno.env.get(variable);
+Deno.test("emulatePmem() nests: the last one counts", () => {
+  using scratch = new Scratch();
+  const elsewhere = scratch.path("file");
+  const natural = granularityOf(elsewhere);
+  {
+    using _outer = emulatePmem("byte");
+    assertEquals(granularityOf(elsewhere), "byte");
     {
-      using _outer = emulatePmem("byte");
-      assertEquals(get(), "BYTE");
+      using _inner = emulatePmem("cache-line");
+      assertEquals(granularityOf(elsewhere), "cache-line");
       {
-        using _inner = emulatePmem("cache-line");
-        assertEquals(get(), "CACHE_LINE");
-        {
-          using _innermost = emulatePmem("page");
-          assertEquals(get(), "PAGE");
-        }
-        assertEquals(get(), "CACHE_LINE");
+        using _innermost = emulatePmem("page");
+        assertEquals(granularityOf(elsewhere), "page");
       }
-      assertEquals(get(), "BYTE");
+      assertEquals(granularityOf(elsewhere), "cache-line");
     }
-    assertEquals(get(), before);
-  });
+    assertEquals(granularityOf(elsewhere), "byte");
+  }
+  assertEquals(granularityOf(elsewhere), natural);
+});
 
-  Deno.test(`emulatePmem() may be disposed of out of order, and restores what was set: ${name}`, () => {
-    const orders = [
-      [0, 1, 2],
-      [0, 2, 1],
-      [1, 0, 2],
-      [1, 2, 0],
-      [2, 0, 1],
-      [2, 1, 0],
-    ];
-    using _environment = new Environment(before);
-    for (const order of orders) {
-      const emulations = granularities.map((granularity) =>
-        emulatePmem(granularity)
+Deno.test("emulatePmem() may be disposed of out of order", () => {
+  using scratch = new Scratch();
+  const elsewhere = scratch.path("file");
+  const natural = granularityOf(elsewhere);
+  const orders = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+  ];
+  for (const order of orders) {
+    const emulations = granularities.map((granularity) =>
+      emulatePmem(granularity)
+    );
+    const alive = [0, 1, 2];
+    for (const i of order) {
+      emulations[i]![Symbol.dispose]();
+      alive.splice(alive.indexOf(i), 1);
+      // The youngest that is left counts.
+      const last = alive.at(-1);
+      assertEquals(
+        granularityOf(elsewhere),
+        last === undefined ? natural : granularities[last],
       );
-      const alive = [0, 1, 2];
-      for (const i of order) {
-        emulations[i]![Symbol.dispose]();
-        alive.splice(alive.indexOf(i), 1);
-        // The youngest that is left counts.
-        const last = alive.at(-1);
-        assertEquals(
-          Deno.env.get(variable),
-          last === undefined ? before : values[granularities[last]!],
-        );
-        for (const [i, { directory }] of emulations.entries()) {
-          assertEquals(exists(directory), alive.includes(i));
-        }
+      for (const [i, { directory }] of emulations.entries()) {
+        assertEquals(exists(directory), alive.includes(i));
       }
     }
-  });
-}
+  }
+});
 
 Deno.test("an emulation that is disposed of twice ends no other", () => {
-  using _environment = new Environment(undefined);
+  using scratch = new Scratch();
+  const elsewhere = scratch.path("file");
+  const natural = granularityOf(elsewhere);
   const first = emulatePmem("byte");
   const second = emulatePmem("page");
   first[Symbol.dispose]();
   first[Symbol.dispose]();
-  assertEquals(Deno.env.get(variable), "PAGE");
+  assertEquals(granularityOf(elsewhere), "page");
   assert(exists(second.directory));
   second[Symbol.dispose]();
   second[Symbol.dispose]();
-  assertEquals(Deno.env.get(variable), undefined);
+  assertEquals(granularityOf(elsewhere), natural);
 });
 
 Deno.test("a map of emulated memory outlives the emulation", () => {
@@ -194,21 +292,28 @@ Deno.test("a map of emulated memory outlives the emulation", () => {
   assertEquals(map.granularity, "cache-line");
   map.write(Uint8Array.of(1, 2, 3));
   map.persist();
+  map.flush();
+  map.drain();
+  map.deepFlush();
+  map.move(10, 0, 3);
+  map.fill(4, 20, 1, { flush: false });
   assertEquals(map.bytes[2], 3);
+  assertEquals([map.bytes[12], map.bytes[20]], [3, 4]);
 });
 
 Deno.test("an emulation whose directory is gone has ended all the same", () => {
-  using _environment = new Environment(undefined);
+  using scratch = new Scratch();
+  const natural = granularityOf(scratch.path("file"));
   const pmem = emulatePmem("byte");
   Deno.removeSync(pmem.directory);
   pmem[Symbol.dispose]();
-  assertEquals(Deno.env.has(variable), false);
+  assertEquals(granularityOf(scratch.path("file")), natural);
   pmem[Symbol.dispose]();
 });
 
 Deno.test("emulatePmem() refuses bad arguments, and changes nothing", () => {
   using scratch = new Scratch();
-  using _environment = new Environment("PAGE");
+  const environment = Deno.env.toObject();
   // deno-lint-ignore no-explicit-any
   const any = emulatePmem as any;
   const { directory } = scratch;
@@ -237,7 +342,7 @@ Deno.test("emulatePmem() refuses bad arguments, and changes nothing", () => {
     () => emulatePmem("byte", { directory: scratch.path("file") }),
     Deno.errors.NotADirectory,
   );
-  assertEquals(Deno.env.get(variable), "PAGE");
+  assertEquals(Deno.env.toObject(), environment);
   assertEquals(entries(directory), ["file"]);
 });
 
@@ -270,39 +375,96 @@ Deno.test("what a caller writes to an emulation's directory does not remove anot
   assertEquals([exists(directory), exists(scratch.directory)], [false, true]);
 });
 
-Deno.test("emulatePmem() needs permission for its variable and its directory, and leaves nothing behind without", async () => {
+Deno.test("emulatePmem() needs permission for its directory alone, and leaves nothing behind without", async () => {
   // Not under /dev, which needs all permissions.
   const directory = Deno.makeTempDirSync();
+  const library = libraryFile();
   const script = `
+    import { Pmem2Map } from "@pmem2/pmem2";
     import { emulatePmem } from "@pmem2/pmem2/testing";
     try {
-      using pmem = emulatePmem("byte", { directory: Deno.args[0] });
+      using pmem = emulatePmem("cache-line", { directory: Deno.args[0] });
       console.log(pmem.directory.startsWith(Deno.args[0] + "/"));
+      const path = pmem.path("file");
+      const map = Pmem2Map.open(path, { createNew: true, size: 4096 });
+      map.write(Uint8Array.of(1));
+      map.write(Uint8Array.of(2), 64, { drain: false });
+      pmem.crash();
+      using again = Pmem2Map.open(path);
+      const bytes = new Uint8Array(65);
+      again.read(bytes);
+      console.log(bytes[0], bytes[64]);
     } catch (error) {
       console.log(error.constructor.name, error.message);
     }
   `;
-  const environment = `--allow-env=${variable}`;
   const read = `--allow-read=${directory}`;
   const write = `--allow-write=${directory}`;
+  const ffi = `--allow-ffi=${library}`;
   const attempt = async (...flags: string[]) => {
-    const ended = await run(script, { flags, args: [directory] });
+    const ended = await run(script, {
+      flags,
+      args: [directory],
+      env: { PMEM2_LIBRARY: library },
+    });
     assertEquals([ended.code, ended.stderr], [0, ""]);
     assertEquals(entries(directory), []);
     return ended.stdout;
   };
+  const named = "--allow-env=PMEM2_LIBRARY";
   try {
-    assertEquals(await attempt(environment, read, write), "true\n");
-    assertEquals(
-      await attempt(read, write),
-      `NotCapable Requires env access to "${variable}", run again with the --allow-env flag\n`,
-    );
+    assertEquals(await attempt(read, write, ffi, named), "true\n1 0\n");
     assert(
-      (await attempt(environment)).startsWith(
+      (await attempt(ffi, named)).startsWith(
         `NotCapable Requires write access to`,
       ),
     );
   } finally {
     Deno.removeSync(directory, { recursive: true });
   }
+});
+
+Deno.test("preload() opens all that a test could be blamed for", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  const config = new URL("../deno.json", import.meta.url).pathname;
+  const file = scratch.path("leak_test.ts");
+  const attempt = async (line: string) => {
+    Deno.writeTextFileSync(
+      file,
+      `
+import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+import { emulatePmem, preload } from "@pmem2/pmem2/testing";
+${line}
+Deno.test({ name: "all of it", sanitizeResources: true, sanitizeOps: true, async fn() {
+  {
+    using pmem = emulatePmem("cache-line");
+    const path = pmem.path("file");
+    using source = Pmem2Source.open(path, { createNew: true, size: 65_536 });
+    using map = Pmem2Map.from(source, { offset: 0, length: 65_536 });
+    map.fill(1);
+    map.persist();
+    await map.persistAsync();
+    pmem.crash();
+  }
+  using anonymous = Pmem2Source.anonymous(65_536);
+  using memory = Pmem2Map.from(anonymous);
+  memory.write(new Uint8Array(1000), 0, { temporal: false });
+  await memory.persistAsync();
+  using reservation = new Pmem2VmReservation(2 ** 20);
+  reservation.map(anonymous);
+  reservation.findFirst();
+  try { anonymous.deviceId(); } catch { /* It has none. */ }
+} });
+`,
+    );
+    const { code } = await new Deno.Command(Deno.execPath(), {
+      args: ["test", "-A", "--no-check", "--quiet", `--config=${config}`, file],
+      env: { NO_COLOR: "1" },
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    return code;
+  };
+  assertEquals(await attempt("preload();"), 0);
+  assert(await attempt("") !== 0);
 });

@@ -7,6 +7,7 @@ const floors: readonly (readonly string[])[] = [
   ["c", "inspect"],
   ["process"],
   ["native"],
+  ["emulation"],
   ["."],
 ];
 /** Those beside the wings, from the ground up. */

@@ -40,7 +40,7 @@ export function readChanges(
   to: number,
   changed: (index: number, block: Block) => void,
 ): void {
-  const end = Math.min(to, image.size);
+  const end = Math.min(Math.ceil(to / BLOCK) * BLOCK, image.size);
   let at = Math.floor(from / BLOCK) * BLOCK;
   const sparse = end - at >= SPARSE_FROM;
   while (at < end) {

@@ -129,10 +129,12 @@ function messageOf(cause: unknown): string {
 
 const home = new URL("../", import.meta.url).href;
 
-/** A stack from the method of this module that was called, with all its callers. */
+/** The stack of the method of this module that was called, and of its callers. */
 export function callersStack(error: Error): string {
   const lines = `${error.stack ?? ""}`.split("\n")
     .filter((line) => /^\s+at /.test(line));
-  const last = lines.findLastIndex((line) => line.includes(home));
-  return lines.slice(Math.max(last, 0)).join("\n");
+  const isOurs = (line: string) => line.includes(home);
+  const first = Math.max(lines.findIndex((line) => !isOurs(line)), 1);
+  return lines.slice(first - 1)
+    .filter((line, i) => i === 0 || !isOurs(line)).join("\n");
 }

@@ -419,7 +419,9 @@ class MapOfFile implements EmulatedMap, EmulatedPersistence {
       if (operation.kind !== "begin") journal.moment(stack ?? stackHere());
       journal.operated(file, operation);
     } else if ("from" in operation) {
-      file.look(operation.from, operation.to);
+      const { from, to } = operation;
+      const page = pageSize();
+      file.look(from - from % page, to + page);
     }
     if (file.model !== null) operate(operation, file.model, medium.models());
   }

@@ -5,7 +5,7 @@
  */
 
 import { type Granularity, Pmem2Map } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "../support/force_granularity.ts";
 import { type Comparison, timed } from "./comparison.ts";
 import { inC } from "./loops.ts";
 import { Directory, media } from "./medium.ts";
@@ -20,7 +20,7 @@ function mapFile(
   granularity: Granularity,
   size: number,
 ): { map: Pmem2Map } & Disposable {
-  const emulation = emulatePmem(granularity, { directory: fastDirectory });
+  const emulation = forceGranularity(granularity, { directory: fastDirectory });
   const map = Pmem2Map.open(emulation.path("file"), { createNew: true, size });
   map.fill(1);
   return {

@@ -227,7 +227,7 @@ Deno.test("H21: memory that can't be accessed is not flushed", () =>
     const path = scratch.file("file", 4096);
     using memory = Pmem2Source.anonymous(4096);
     for (const granularity of ["byte", "cache-line", "page"]) {
-      using _pmem = emulatePmem(granularity);
+      using _pmem = forceGranularity(granularity);
       for (const exec of [false, true]) {
         const none = { read: false, write: false, exec };
         for (const map of [Pmem2Map.open(path, none), Pmem2Map.from(memory, none)]) {

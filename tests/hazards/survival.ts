@@ -11,6 +11,7 @@ import { run } from "../support/subprocess.ts";
 const prelude = `
 import { Pmem2Error, Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./tests/support/force_granularity.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as process from "./tests/support/native_process.ts";
 import { assertRefused } from "./tests/support/refusal.ts";

@@ -11,7 +11,7 @@ import {
   Pmem2Source,
   type StoreOptions,
 } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { forceGranularity } from "./force_granularity.ts";
 import { assert, assertEquals, AssertionError } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { dirtyBytes } from "./dirty_pages.ts";
@@ -89,7 +89,7 @@ const show = (...parts: unknown[]) => JSON.stringify(parts);
 
 /** Every combination stores the same bytes, there and nowhere else. */
 export function checkBytes(directory: string, granularity: Granularity): void {
-  using pmem = emulatePmem(granularity, { directory });
+  using pmem = forceGranularity(granularity, { directory });
   const path = pmem.path("file");
   Deno.writeFileSync(path, pattern.subarray(0, 12_288));
   const expected = Deno.readFileSync(path);
@@ -126,7 +126,7 @@ export function checkBytes(directory: string, granularity: Granularity): void {
 
 /** At page granularity what is flushed is clean, and nothing else is. */
 export function checkPages(directory: string): void {
-  using pmem = emulatePmem("page", { directory });
+  using pmem = forceGranularity("page", { directory });
   const page = pageSize();
   using map = Pmem2Map.open(pmem.path("file"), {
     createNew: true,
@@ -151,7 +151,7 @@ export function checkPages(directory: string): void {
 /** At the finer granularities the CPU is all there is to wait for. */
 export function checkNoSync(directory: string): void {
   for (const granularity of ["byte", "cache-line"] as const) {
-    using pmem = emulatePmem(granularity, { directory });
+    using pmem = forceGranularity(granularity, { directory });
     const page = pageSize();
     using map = Pmem2Map.open(pmem.path("file"), {
       createNew: true,
@@ -239,7 +239,7 @@ export function checkCalls(directory: string, libffi: boolean): void {
     fill: ["memset"],
   };
   for (const granularity of granularities) {
-    using pmem = emulatePmem(granularity, { directory });
+    using pmem = forceGranularity(granularity, { directory });
     using map = Pmem2Map.open(pmem.path("file"), {
       createNew: true,
       size: 65_536,
