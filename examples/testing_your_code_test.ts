@@ -2,11 +2,11 @@
 // makes an ordinary file pass for it, at each granularity, and cleans up.
 //
 //   deno test --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
-//     --allow-env=PMEM2_FORCE_GRANULARITY --allow-read=/tmp --allow-write=/tmp \
+//     --allow-read=/tmp --allow-write=/tmp \
 //     examples/testing_your_code_test.ts
 //
-// --allow-env is for the emulation, the two for /tmp are for its files. Code that
-// uses zero-copy views (`bytes`, `buffer`) needs --allow-ffi without a path.
+// The two permissions for /tmp are for the emulation's files. Code that uses
+// zero-copy views (`bytes`, `buffer`) needs --allow-ffi without a path.
 
 import { Pmem2Error, Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";

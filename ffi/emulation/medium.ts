@@ -17,7 +17,7 @@ import {
 } from "../native/emulation.ts";
 import type { NativeMap } from "../native/map.ts";
 import type { NativeSource } from "../native/source.ts";
-import { pageSize } from "../process/address_space.ts";
+import { pageSize } from "../process/placement.ts";
 import {
   closeDescriptor,
   type FileStatus,

@@ -113,7 +113,7 @@ class Campaign {
     } catch (error) {
       count.threw++;
       // Without native state, what their arguments throw is what they throw.
-      const innocent = /^Pmem2Error|customInspect/.test(member.name);
+      const innocent = /^(Pmem2|Crash)Error|customInspect/.test(member.name);
       if (!innocent) assertLegitimate(error);
     }
     if (changed) this.#world.accept();

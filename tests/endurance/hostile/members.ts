@@ -32,6 +32,7 @@ const receivers: Record<string, Receiver> = {
   Pmem2Source: "source",
   Pmem2VmReservation: "reservation",
   Pmem2Error: "error",
+  CrashError: "error",
 };
 
 /** All members, by the exports and the prototypes of what they return. */

@@ -100,6 +100,26 @@ export class Values {
         { directory: world.scratch.directory },
       ],
       "emulation.path": () => ["name"],
+      "emulation.crash": () => [
+        this.#object({
+          pending: () => random.pick(["lost", "kept", random.below(9)]),
+        }),
+      ],
+      "CrashError": () => [{
+        moment: 0,
+        moments: 1,
+        state: 0,
+        seed: 1,
+        at: "",
+        pending: [],
+        cause: null,
+      }],
+      "testCrashes": () => [{
+        directory: world.scratch.directory,
+        states: 1,
+        write() {},
+        check() {},
+      }],
     };
   }
 
