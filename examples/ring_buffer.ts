@@ -3,14 +3,16 @@
 
 import { type OpenOptions, Pmem2Map } from "@pmem2/pmem2";
 
-const SIGNATURE = 0x5249_4e47n << 32n;
+const SIGNATURE = 0x5249_4e47n;
 /** What the file systems and partition tables of this world begin within. */
 const BLANK = 2 ** 20;
 
-// Words of 64 bits. Each position is on a cache line of its own, as the two
-// processes would otherwise wait for each other's stores.
-const ENTRY_SIZE = 0;
-const CAPACITY = 1;
+// Words of 64 bits. The sizes count once the signature is there. Each position is
+// on a cache line of its own, as the two processes would otherwise wait for each
+// other's stores.
+const SIGN = 0;
+const ENTRY_SIZE = 1;
+const CAPACITY = 2;
 const WRITTEN = 8;
 const READ = 16;
 const ENTRIES = 192; // bytes
@@ -100,20 +102,26 @@ export class RingBuffer implements Disposable {
 
   /** Makes a ring buffer of blank memory, or makes sure that it's the same one. */
   #claim(path: string): void {
+    // Of two processes that start at once, the first one's sizes hold.
+    using file = Deno.openSync(path);
+    file.lockSync(true);
     const words = this.#words;
-    const size = SIGNATURE | BigInt(this.entrySize);
-    const blank = this.#map.bytes.subarray(0, BLANK).every((byte) => !byte);
-    if (!blank && words[ENTRY_SIZE]! >> 32n !== SIGNATURE >> 32n) {
+    if (words[SIGN] === 0n && this.#isBlank()) {
+      words[ENTRY_SIZE] = BigInt(this.entrySize);
+      words[CAPACITY] = BigInt(this.capacity);
+      this.#map.persist(words.subarray(ENTRY_SIZE, CAPACITY + 1));
+      // Only now: with one of the sizes alone it could never be opened again.
+      words[SIGN] = SIGNATURE;
+      this.#map.persist(words.subarray(SIGN, SIGN + 1));
+    }
+    if (words[SIGN] !== SIGNATURE) {
       throw new Error(`Cannot use ${path} as it is something else`);
     }
-    // Of two processes that start at once, the first one's sizes hold.
-    Atomics.compareExchange(words, ENTRY_SIZE, 0n, size);
-    Atomics.compareExchange(words, CAPACITY, 0n, BigInt(this.capacity));
-    this.#map.persist(words);
-    const found = Number(words[ENTRY_SIZE]! & 0xffff_ffffn);
-    if (found !== this.entrySize) {
+    if (Number(words[ENTRY_SIZE]) !== this.entrySize) {
       throw new Error(
-        `Cannot use ${path} as its entries have ${found} bytes: asked for ${this.entrySize}`,
+        `Cannot use ${path} as its entries have ${
+          words[ENTRY_SIZE]
+        } bytes: asked for ${this.entrySize}`,
       );
     }
     if (Number(words[CAPACITY]) !== this.capacity) {
@@ -123,5 +131,11 @@ export class RingBuffer implements Disposable {
         } entries: now it is for ${this.capacity}`,
       );
     }
+  }
+
+  /** Whether nothing is there but sizes, of a claim that was cut short. */
+  #isBlank(): boolean {
+    const sizes = 8 * (CAPACITY + 1);
+    return this.#map.bytes.subarray(sizes, BLANK).every((byte) => byte === 0);
   }
 }

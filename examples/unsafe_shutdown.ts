@@ -46,6 +46,16 @@ function deviceOf(source: Pmem2Source): Device {
   }
 }
 
+/** What the file begins with while it's not in use. */
+function headerOf({ id, shutdowns }: Device): Uint8Array<ArrayBuffer> {
+  const header = new Uint8Array(TEXT);
+  const encoder = new TextEncoder();
+  encoder.encodeInto(SIGNATURE, header);
+  new DataView(header.buffer).setBigUint64(SHUTDOWNS, shutdowns, true);
+  encoder.encodeInto(id, header.subarray(DEVICE, TEXT - 1));
+  return header;
+}
+
 /** What is known of the time when the file was last open. */
 export function judge(
   before: Device & { readonly inUse: boolean },
@@ -103,9 +113,13 @@ export class GuardedFile implements Disposable {
   #judge(path: string, now: Device): keyof typeof messages {
     const header = new Uint8Array(TEXT);
     this.#map.read(header);
-    if (header.every((byte) => byte === 0)) return "new";
     const view = new DataView(header.buffer);
     if (this.#readText(0, SIGNATURE.length) !== SIGNATURE) {
+      // Its first use may have been cut short.
+      const begun = headerOf(now);
+      if (header.every((byte, i) => byte === 0 || byte === begun[i])) {
+        return "new";
+      }
       throw new Error(`Cannot use ${path} as it is something else`);
     }
     return judge({
@@ -115,11 +129,8 @@ export class GuardedFile implements Disposable {
     }, now);
   }
 
-  #begin({ id, shutdowns }: Device): void {
-    const header = new Uint8Array(TEXT);
-    new TextEncoder().encodeInto(SIGNATURE, header);
-    new DataView(header.buffer).setBigUint64(SHUTDOWNS, shutdowns, true);
-    new TextEncoder().encodeInto(id, header.subarray(DEVICE, TEXT - 1));
+  #begin(now: Device): void {
+    const header = headerOf(now);
     // A mark that a crash left stays: never is a file unmarked that was in use.
     this.#map.read(header.subarray(IN_USE, IN_USE + 1), IN_USE);
     this.#map.write(header);
