@@ -4,6 +4,7 @@
  * @module
  */
 
+import { rangeError } from "../input/caller.ts";
 import { callersStack, CrashError } from "./crash_error.ts";
 import {
   arbitraryFates,
@@ -103,7 +104,7 @@ class Checks<T> {
     const { moments } = this.#recording;
     const { only, states } = this.#test;
     if (only !== null && only.moment >= moments) {
-      throw new RangeError(
+      throw rangeError(
         `Cannot test crashes as only.moment must be less than ${moments}, the number of moments: received ${only.moment}`,
       );
     }
