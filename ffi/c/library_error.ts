@@ -121,7 +121,7 @@ ${installation}\n\n${tried}`,
 /** What is thrown where Deno's permissions don't let a path be opened. */
 export function permissionError(path: string, cause: Error): Error {
   return new Deno.errors.NotCapable(
-    `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "/sbin/ldconfig -p | grep libpmem2")`,
+    `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "/sbin/ldconfig -p | grep libpmem2"; if it is somewhere else, set PMEM2_LIBRARY, too)`,
     { cause },
   );
 }
