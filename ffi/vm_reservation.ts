@@ -566,6 +566,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Deno.removeSync(directory, { recursive: true });
    * ```
    */
+  read(target: Uint8Array, offset?: number): void;
   read(target: Uint8Array, offset: number = 0): void {
     const action = "read from the reservation";
     const length = writableLengthOf(action, "target", target);
@@ -609,6 +610,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Deno.removeSync(directory, { recursive: true });
    * ```
    */
+  write(data: Uint8Array, offset?: number, options?: StoreOptions): void;
   write(data: Uint8Array, offset: number = 0, options?: StoreOptions): void {
     const action = "write to the reservation";
     const flags = options === undefined ? 0 : storeFlags(action, options);

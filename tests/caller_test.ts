@@ -7,6 +7,7 @@ import {
 } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { PAGE } from "./support/page.ts";
 import { modulesOf } from "./support/modules.ts";
 import { Scratch } from "./support/scratch.ts";
 import { run } from "./support/subprocess.ts";
@@ -53,6 +54,15 @@ Deno.test("an error's stack begins where the caller called", async () => {
     () => reservation.maps({ from: "" }),
     () => reservation.shrink(0, 2 ** 40),
     () => reservation.map(source, { at: 2 ** 40 }),
+    () => reservation.view(0, 2 ** 40),
+    () => reservation.view(5 * PAGE),
+    () => reservation.read(new Uint8Array(1), 5 * PAGE),
+    () => reservation.write(new Uint8Array(1), -1),
+    () => reservation.fill("a"),
+    () => reservation.move(0, 0, 5 * PAGE),
+    () => reservation.persist(-1),
+    () => reservation.persist(new Uint8Array(1)),
+    () => reservation.persistAsync(-1),
     () => map.read([]),
     () => map.write(new Uint8Array(1), 2 ** 40),
     () => map.fill(256),

@@ -72,6 +72,11 @@ using reservation = new Pmem2VmReservation(1, { address: maybe.address });
 reservation.map(source, { ...mapping, at: maybe.number });
 reservation.map("a", { ...opening, ...mapping, at: maybe.number });
 reservation.find(0, maybe.number);
+reservation.view(maybe.number, maybe.number);
+reservation.read(new Uint8Array(1), maybe.number);
+reservation.write(new Uint8Array(1), maybe.number, storing);
+reservation.fill(0, maybe.number, maybe.number, storing);
+reservation.persist(maybe.number, maybe.number);
 reservation.maps({
   from: maybe.number,
   to: maybe.number,
@@ -127,5 +132,8 @@ Deno.test("deno doc shows what may be left out", async () => {
     ]
   ) {
     assertEquals(text.includes(signature), true, signature);
+  }
+  for (const needed of [/(read|write)\(\w+: Uint8Array, offset: number/]) {
+    assertEquals(text.match(needed), null);
   }
 });
