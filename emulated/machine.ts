@@ -40,7 +40,7 @@ export interface Message {
 type Port = typeof ports[number];
 
 /** Seconds until the first job starts, at most: under TCG, on a busy host. */
-const bootPatience = 120;
+const bootPatience = 300;
 const knownMessage = /^(booted|start|exit|missing|error|done) ?(.*)$/;
 
 /** A running machine. Disposing of it cuts the power. */
