@@ -37,8 +37,12 @@ function report(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-/** Appends until the power is cut. */
-function write(medium: string, mode: string): void {
+/**
+ * Appends until the power is cut.
+ *
+ * @param ready Returns when all writers may start.
+ */
+function write(medium: string, mode: string, ready: () => void): void {
   if (mode === "pretend") {
     Deno.env.set("PMEM2_FORCE_GRANULARITY", "CACHE_LINE");
   } else if (mode === "forget") {
@@ -52,6 +56,7 @@ function write(medium: string, mode: string): void {
   }
   using log = openLog(medium);
   log.rewind();
+  ready();
   // A random number rather than a counted one: nothing else is kept.
   const round = BigInt(Math.floor(Math.random() * 2 ** 30) + 1);
   for (let index = 0;; index++) {
@@ -105,15 +110,30 @@ if (what === "check") {
   const kept = media.map(([medium]) => check(medium, acknowledged));
   Deno.exit(kept.every(Boolean) ? 0 : 1);
 } else if (media.length === 1) {
-  write(...media[0]!);
+  const [medium, mode] = media[0]!;
+  write(medium, mode, meet);
 } else {
+  const meeting = Deno.makeTempDirSync();
   const children = media.map(([medium, mode]) =>
     new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "--allow-all", import.meta.filename!, "write"],
         `${medium}:${mode}`,
       ],
+      env: { MEETING: meeting, WRITERS: String(media.length) },
     }).spawn()
   );
   await Promise.all(children.map((child) => child.status));
+}
+
+/** Waits for the other writers, as the first line of any of them counts. */
+function meet(): void {
+  const meeting = Deno.env.get("MEETING");
+  if (meeting === undefined) return;
+  Deno.makeTempFileSync({ dir: meeting });
+  const wanted = Number(Deno.env.get("WRITERS"));
+  const wait = new Int32Array(new SharedArrayBuffer(4));
+  while ([...Deno.readDirSync(meeting)].length < wanted) {
+    Atomics.wait(wait, 0, 0, 5);
+  }
 }

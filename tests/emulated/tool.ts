@@ -162,18 +162,23 @@ Deno.test("emulated tells a crash by its signal", async () => {
 Deno.test("emulated has a disk that fails", async () => {
   using project = new Project({
     "fail.ts": `
+      import { Pmem2Map } from "@pmem2/pmem2";
       const folder = Deno.env.get("PMEM_FAILING_DIR")!;
       Deno.mkdirSync(folder + "/made");
       using file = Deno.openSync(folder + "/made/file", { createNew: true, write: true });
       file.syncSync();
       file.writeSync(new Uint8Array(65_536));
       try { file.syncSync(); console.log("written"); }
-      catch (error) { console.log(error.message); }`,
+      catch (error) { console.log(error.message); }
+      using map = Pmem2Map.open(folder + "/made/mapped", { create: true, size: 65_536 });
+      map.bytes[5000] = 1;
+      try { map.persist(5000, 1); console.log("persisted"); }
+      catch (error) { console.log(error.code); }`,
   });
   const outcome = await project.run(
     ...["--failing-disk", "--", "deno", "run", "-A", "fail.ts"],
   );
-  assertMatch(outcome.stdout, /os error 5/, outcome.stderr);
+  assertMatch(outcome.stdout, /os error 5.*\nEIO\n/, outcome.stderr);
 });
 
 Deno.test("emulated stops what takes too long, and tells of a machine that breaks off", async () => {
