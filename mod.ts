@@ -3,26 +3,29 @@
  *
  * The model, in the terms of libpmem2(7):
  *
- * 1. A **source** is what can be mapped: a file, a device DAX, or anonymous
- *    memory ({@linkcode Pmem2Source}).
- * 2. A **map** is a part of a source in memory ({@linkcode Pmem2Map}). Its
- *    `bytes` and `buffer` are that memory, without a copy; `read` and `write`
- *    copy. When the map is closed, all views are empty.
- * 3. A **reservation** is a range of addresses that several maps share
- *    ({@linkcode Pmem2VmReservation}), side by side or with gaps.
- * 4. To **walk** it is to go from map to map in address order: a `for … of` over
- *    the reservation, or `maps({ reverse: true })`. `find` looks a range up, and
- *    `gaps()` lists what is free.
- * 5. To **persist** is to make stores durable. What that takes is the map's store
- *    **granularity**: nothing but a fence ("byte"), flushing cache lines
- *    ("cache-line"), or msync ("page"). `flush` and `drain` are its two halves.
+ * 1. A **source** is something that can be mapped: a file, a device DAX, or
+ *    anonymous memory ({@linkcode Pmem2Source}).
+ * 2. A **map** is a source, or a part of one, in memory ({@linkcode Pmem2Map}).
+ *    `bytes` and `buffer` are that memory itself; `read` and `write` copy. Closing
+ *    the map empties all views on it.
+ * 3. A **reservation** is a range of addresses that holds several maps, side by
+ *    side or with gaps between them ({@linkcode Pmem2VmReservation}). It can be
+ *    used like one large map.
+ * 4. **Walking** a reservation means visiting its maps in address order: with
+ *    `for … of`, or with `maps({ reverse: true })` from the last to the first.
+ *    `find` returns the first map in a range, and `gaps()` lists the free ranges.
+ * 5. **Persisting** makes stores durable. What this takes depends on the map's
+ *    store **granularity**: only a fence ("byte"), flushing cache lines
+ *    ("cache-line"), or msync ("page"). `flush` and `drain` are its two steps.
  *
- * Only a store of up to eight aligned bytes through a view is atomic: `write` is
- * not. So data is persisted first, and then the mark that says it's valid.
+ * The only atomic store is one of up to eight aligned bytes through a view;
+ * `write` is not atomic. So persist the data first, and after that the mark that
+ * says it is valid.
  *
- * libpmem2 is opened at first use. That takes `--allow-ffi`; everything but
- * `bytes` and `buffer` runs with the path of the library alone, such as
- * `--allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1`.
+ * libpmem2 is opened at first use, which requires `--allow-ffi`. The path of the
+ * library is enough, as in `--allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1`,
+ * for everything except the zero-copy views: `bytes`, `buffer` and a reservation's
+ * `view()` require `--allow-ffi` without a path.
  *
  * @example Source → map → reservation → walk → persist
  * ```ts
@@ -52,7 +55,7 @@
  * @module
  */
 
-// First of all, for the start to be fast.
+// PERF: comes first, so that the start is fast: see preload.ts.
 import "./ffi/preload.ts";
 
 export type { Pmem2BadBlock } from "./ffi/bad_block.ts";

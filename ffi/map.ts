@@ -41,9 +41,9 @@ import { NativeSource } from "./native/source.ts";
 import { opening } from "./process/open_file.ts";
 import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 import type { Pmem2VmReservation } from "./vm_reservation.ts";
-// The type alone: at run time reservations are built on maps, not the reverse.
+// The type only: at run time reservations are built on maps, not the reverse.
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { isObject, isRange } = argument;
 const { countOf, NUMBERS_ONLY, startOf } = range;
 const { lengthOf, writableLengthOf } = views;
@@ -52,7 +52,7 @@ const { READ, WRITE } = nativeMap;
 /** The native side of a map; internal to the module. */
 export let nativeMapOf: (value: unknown) => NativeMap | null;
 
-/** The same for this file: what is exported V8 looks up as if it were imported. */
+/** The same for this file. PERF: see preload.ts. */
 let nativeOf: typeof nativeMapOf;
 
 /** The one `Pmem2Map` of a native map; internal to the module. */
@@ -61,19 +61,19 @@ export let mapOf: (native: NativeMap) => Pmem2Map;
 /** The native side of `this`, which must be a map that is open. */
 let liveMap: (value: unknown, action: string) => NativeMap;
 
-/** What to throw where views can't be had; other errors are left as they are. */
+/** The error to throw where permission for views is missing; other errors are returned unchanged. */
 export function withoutViews(action: string, error: unknown): unknown {
   return error instanceof Deno.errors.NotCapable
     ? fromCaller(
       new Deno.errors.NotCapable(
-        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with what was granted`,
+        `Cannot ${action} as that needs --allow-ffi without a path: read() and write() work with the permission that was granted`,
         { cause: error },
       ),
     )
     : error;
 }
 
-/** The source behind what a caller gave, which must be open. */
+/** The native side of the caller's source, which must be open. */
 export function liveSource(action: string, source: unknown): NativeSource {
   const native = nativeSourceOf(source);
   if (native === undefined) {
@@ -83,7 +83,7 @@ export function liveSource(action: string, source: unknown): NativeSource {
   return native;
 }
 
-/** Maps what was opened for that alone. */
+/** Maps a source that was opened for this map only, and closes it. */
 export function mapOnce(map: () => Pmem2Map): Pmem2Map {
   try {
     return map();
@@ -93,30 +93,31 @@ export function mapOnce(map: () => Pmem2Map): Pmem2Map {
 }
 
 /**
- * A part of a source in memory, or all of it. C's `struct pmem2_map`.
+ * A source, or a part of one, in memory. C's `struct pmem2_map`.
  *
- * A store to a map is visible at once and durable once it was persisted. Close
- * the map when it isn't needed any more, best with `using`: it is not closed by
- * garbage collection. Views that are left are empty then, so nothing can be
- * read or written that is no longer mapped.
+ * A store to a map is visible at once, and durable once it is persisted. Close
+ * the map when you no longer need it, best with `using`: garbage collection does
+ * not close it. Closing empties all views on the map, so no program can read or
+ * write memory that is no longer mapped.
  *
- * What no binding can make safe: a file that is truncated while it's mapped, and
- * a sparse file on a disk that is full. To touch what isn't there then ends the
- * process with SIGBUS.
+ * If a disk fails at page granularity, every method that makes stores durable
+ * throws a `Pmem2Error` with `call` "msync". Stores since the last success may be
+ * lost, although they can still be read. The kernel reports such a failure only
+ * once, so the map keeps it: all maps of the source go on throwing the error.
+ * Close them, open the source again, and store again.
  *
- * A disk that fails is an error: at page granularity, whatever makes stores
- * durable throws a `Pmem2Error` then, with `call` "msync". What was stored since
- * that last succeeded may be lost, even though it can still be read. The kernel
- * reports this once, and would not notice the loss later. So the error stays, for
- * all maps of the source: close them, open the source again, and store again.
+ * No binding can protect against these:
  *
- * Nor what libpmem2 does to the whole process for a moment while it maps a file.
- * It changes the working directory: while one worker maps, the others had better
- * name their files by absolute paths. And on a file system without DAX it unmaps
- * the place where the map is to go: memory that another thread's native code
- * maps at that very moment can land there, and is lost. It reads the environment
- * without Deno's lock: while one worker maps, `Deno.env.set` in another can end the
- * process.
+ * - A file that is truncated while it is mapped, or a sparse file on a full disk:
+ *   touching a page that is not there ends the process with SIGBUS.
+ * - While libpmem2 maps a file, it changes the working directory of the whole
+ *   process for a moment. Relative paths that are opened at that moment, by other
+ *   workers or by pending asynchronous operations, lead elsewhere: use absolute
+ *   paths there.
+ * - libpmem2 reads the environment without Deno's lock: if one worker calls
+ *   `Deno.env.set` while another one maps, the process may end.
+ * - A worker that ends without closing its maps leaves them mapped until the
+ *   process ends.
  *
  * @example A counter that survives
  * ```ts
@@ -167,26 +168,28 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Opens a file, maps it, and lets go of the descriptor: a map needs none. The
-   * same as `Pmem2Source.open` and {@linkcode Pmem2Map.from}, except that
-   * `write` says whether the memory can be written to. The file is opened for
-   * writing if `write` is true and `sharing` "shared", or if `create`, `createNew`
-   * or `size` is given. C's
-   * `pmem2_source_from_fd` and `pmem2_map_new`.
+   * Opens a file, maps it, and closes the descriptor, which a map does not need.
+   * C's `pmem2_source_from_fd` and `pmem2_map_new`.
+   *
+   * This does what {@linkcode Pmem2Source.open} and {@linkcode Pmem2Map.from} do,
+   * except that `write` says whether the memory can be written to. The file is
+   * opened for writing if `write` is true and `sharing` is "shared", or if
+   * `create`, `createNew` or `size` is given.
    *
    * @param path The path, or a `file:` URL.
    * @param options How to open the file, and how to map it.
    * @returns The map.
-   * @throws {TypeError} If an argument has the wrong type, or an option doesn't
+   * @throws {TypeError} If an argument has the wrong type, or an option does not
    * exist.
-   * @throws {RangeError} If a number is out of its range, or the map would reach
-   * past the end of the file.
-   * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
-   * @throws {Pmem2Error} If libpmem2 or the system refuses: for example
+   * @throws {RangeError} If a number is out of range, or the map would reach past
+   * the end of the file.
+   * @throws {Deno.errors.NotFound} If the file does not exist and neither `create`
+   * nor `createNew` is given. The other errors of `Deno.open` are thrown likewise.
+   * @throws {Pmem2Error} If libpmem2 or the system refuses, for example with
    * PMEM2_E_GRANULARITY_NOT_SUPPORTED, PMEM2_E_OFFSET_UNALIGNED,
-   * PMEM2_E_LENGTH_UNALIGNED, PMEM2_E_SOURCE_EMPTY, PMEM2_E_NO_ACCESS, ENOSPC.
+   * PMEM2_E_LENGTH_UNALIGNED, PMEM2_E_SOURCE_EMPTY, PMEM2_E_NO_ACCESS or ENOSPC.
    *
-   * @example A file that is created at its first use
+   * @example A file that is created on first use
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -219,16 +222,16 @@ export class Pmem2Map implements Pmem2Memory {
    * Maps a source. C's `pmem2_map_new`.
    *
    * @param source What to map.
-   * @param options Which part of it, and how.
+   * @param options Which part of the source to map, and how.
    * @returns The map.
-   * @throws {TypeError} If an argument has the wrong type, or the source is
-   * closed.
-   * @throws {RangeError} If a number is out of its range, or the map would reach
-   * past the end of the source.
+   * @throws {TypeError} If an argument has the wrong type, an option does not
+   * exist, or the source is closed.
+   * @throws {RangeError} If a number is out of range, or the map would reach past
+   * the end of the source.
    * @throws {Pmem2Error} If libpmem2 or the system refuses: see
    * {@linkcode Pmem2Map.open}.
    *
-   * @example The second page of a file, for reading
+   * @example A page in the middle of a file, for reading
    * ```ts
    * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -257,27 +260,28 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Makes a map of memory that other native code mapped, and still owns: it must
-   * stay mapped while the map is open, and closing the map doesn't unmap it. C's
-   * `pmem2_map_from_existing`.
+   * Makes a map of memory that other native code mapped and still owns. Closing
+   * the map does not unmap the memory. C's `pmem2_map_from_existing`.
    *
-   * Unsafe, since nobody can tell when the memory goes away: then the next access
-   * ends the process.
+   * Unsafe: the memory must stay mapped while the map is open, and this module
+   * cannot check that. If the memory is unmapped, the next access ends the process.
    *
-   * @param source What the memory is mapped from.
-   * @param address Where it is: it must be mapped and not in a reservation.
-   * @param size How many bytes: 1 to 2^47.
-   * @param granularity The store granularity of the memory. Nothing checks it;
-   * a finer one than the medium has loses data.
+   * @param source The source that the memory is mapped from.
+   * @param address The address of the memory, which must be mapped and must not be
+   * in a reservation.
+   * @param size The size of the memory in bytes: 1 to 2^47.
+   * @param granularity The store granularity of the memory. It is not checked; if
+   * it is finer than that of the medium, data is lost.
    * @returns The map.
    * @throws {TypeError} If an argument has the wrong type, or the source is
    * closed.
-   * @throws {RangeError} If a number is out of its range; if not all of the
-   * memory is mapped; if it's in a reservation; if too few of the process's
-   * pthread keys are left, of which libpmem2 1.12 uses one up for every call.
-   * @throws {Pmem2Error} PMEM2_E_MAP_EXISTS if libpmem2 knows a map there.
+   * @throws {RangeError} If a number is out of range, if not all of the memory is
+   * mapped, or if a part of it is in a reservation. Also if the process has too few
+   * pthread keys left: libpmem2 1.12 leaks one per call.
+   * @throws {Pmem2Error} PMEM2_E_MAP_EXISTS if the memory overlaps a map that
+   * libpmem2 knows.
    *
-   * @example A map over a part of another's memory is refused
+   * @example A map over the memory of another map is refused
    * ```ts
    * import { Pmem2Error, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals, assertThrows } from "@std/assert";
@@ -314,8 +318,9 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Address of the first byte. C's `pmem2_map_get_address`.
+   * The address of the first byte. C's `pmem2_map_get_address`.
    *
+   * @returns The address.
    * @throws {TypeError} If the map is closed.
    */
   get address(): bigint {
@@ -323,8 +328,9 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Size in bytes. C's `pmem2_map_get_size`.
+   * The size in bytes. C's `pmem2_map_get_size`.
    *
+   * @returns The size in bytes.
    * @throws {TypeError} If the map is closed.
    */
   get size(): number {
@@ -332,10 +338,11 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * The store granularity that the map really has: the one that was asked for,
-   * or a finer one. Private and anonymous maps have "byte", since nothing of them
-   * is to last. C's `pmem2_map_get_store_granularity`.
+   * The store granularity of the map: the one that was required, or a finer one.
+   * For private and anonymous maps it is "byte", since their stores are not meant
+   * to last. C's `pmem2_map_get_store_granularity`.
    *
+   * @returns The granularity.
    * @throws {TypeError} If the map is closed.
    */
   get granularity(): Granularity {
@@ -344,8 +351,9 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * The reservation that the map is in, or null.
+   * The reservation that the map is in.
    *
+   * @returns The reservation, or null if the map is not in one.
    * @throws {TypeError} If the map is closed.
    */
   get reservation(): Pmem2VmReservation | null {
@@ -354,9 +362,10 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Bytes from the start of the reservation; 0 outside one. It changes when the
-   * head of the reservation is cut off.
+   * The offset of the map in its reservation, in bytes. It changes when the
+   * reservation is shrunk at its start.
    *
+   * @returns The offset, or 0 if the map is not in a reservation.
    * @throws {TypeError} If the map is closed.
    */
   get offset(): number {
@@ -364,13 +373,13 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * First byte of the source that is mapped: the `offset` that was asked for. Two
-   * windows of one file are told apart by it. Of memory that other native code
-   * mapped it's what the system says.
+   * The offset of the map in its source, in bytes: the `offset` that was given. For
+   * a map that other native code made, it is what the system reports.
    *
+   * @returns The offset in the source.
    * @throws {TypeError} If the map is closed.
    *
-   * @example
+   * @example The second half of a file
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -386,8 +395,9 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Whether stores reach the source ("shared"), or stay with the map ("private").
+   * Whether stores reach the source ("shared") or stay in the map ("private").
    *
+   * @returns The sharing.
    * @throws {TypeError} If the map is closed.
    */
   get sharing(): Sharing {
@@ -398,6 +408,7 @@ export class Pmem2Map implements Pmem2Memory {
   /**
    * Whether the memory can be read.
    *
+   * @returns True if it can be read.
    * @throws {TypeError} If the map is closed.
    */
   get readable(): boolean {
@@ -407,6 +418,7 @@ export class Pmem2Map implements Pmem2Memory {
   /**
    * Whether the memory can be written to.
    *
+   * @returns True if it can be written to.
    * @throws {TypeError} If the map is closed.
    */
   get writable(): boolean {
@@ -414,9 +426,10 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * The path of the source as it was opened; null for a descriptor, for
-   * anonymous memory, and for a map that other native code made.
+   * The path of the source, as it was given when the source was opened.
    *
+   * @returns The path, or null if the source is a descriptor or anonymous memory,
+   * or if other native code made the map.
    * @throws {TypeError} If the map is closed.
    */
   get path(): string | null {
@@ -424,11 +437,13 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * The `struct pmem2_map *`, for other native code, until the map is closed.
+   * The `struct pmem2_map *`, for use by other native code. It is valid until the
+   * map is closed.
    *
-   * Unsafe, since that code must not delete it, nor use it on another thread
-   * while this module closes it: that would end the process or corrupt memory.
+   * Unsafe: that code must not delete the map, and must not use it on another
+   * thread while this module closes it. Either ends the process or corrupts memory.
    *
+   * @returns The pointer as an integer.
    * @throws {TypeError} If the map is closed.
    */
   get unsafeHandle(): bigint {
@@ -436,22 +451,29 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * The memory itself, without a copy: always the same object, and empty once the
-   * map is closed. Needs `--allow-ffi` without a path.
+   * The memory itself, without a copy. It is always the same object, and empty once
+   * the map is closed. Requires `--allow-ffi` without a path.
    *
-   * A map that can't be written to has none, as JavaScript has no view that can
-   * only be read. Use {@linkcode Pmem2Map.read}, which copies. Or map the file
-   * with `sharing: "private"`: no copy, read permission is enough, and what is
-   * stored there stays in this process.
+   * A read-only map has no buffer, since JavaScript has no read-only views. Use
+   * {@linkcode Pmem2Map.read}, which copies. Or map the file with
+   * `sharing: "private"`: that needs read permission only, makes no copy, and keeps
+   * stores in this process.
    *
-   * Don't transfer it (`postMessage` with a transfer list, `transfer()`): the map
-   * can't be closed then. And don't close the map while something else is still
-   * at work on the memory, like `crypto.scrypt` from node:crypto: that would
-   * end the process.
+   * Do not transfer the buffer (`transfer()`, or `postMessage` with a transfer
+   * list): after that the map cannot be closed.
    *
-   * @throws {TypeError} If the map is closed and it was never asked for, or if
-   * the map is not both readable and writable.
-   * @throws {Deno.errors.NotCapable} Without the permission.
+   * Do not close the map while an asynchronous operation still uses a view on it,
+   * such as a response body, a pending TLS read, or `crypto.scrypt` of node:crypto.
+   * The view is emptied, but the operation keeps the address. Outside of a
+   * reservation the memory stays mapped for about 5 seconds after
+   * {@linkcode Pmem2Map.close}; less if more than 256 maps or 1 GiB wait. In a
+   * reservation it is unmapped at once. An operation that is still running when the
+   * memory is unmapped ends the process, or uses the memory of another map.
+   *
+   * @returns The buffer.
+   * @throws {TypeError} If the map is not both readable and writable, or if it was
+   * closed before its buffer was used.
+   * @throws {Deno.errors.NotCapable} If `--allow-ffi` is missing or has a path.
    *
    * @example A view of numbers
    * ```ts
@@ -471,14 +493,15 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * The memory as bytes: {@linkcode Pmem2Map.buffer} with a view over all of it,
-   * and all that is said there holds. Always the same object.
+   * The memory as bytes: a view on all of {@linkcode Pmem2Map.buffer}. It is always
+   * the same object. Everything that is said about the buffer applies to it.
    *
-   * @throws {TypeError} If the map is closed and it was never asked for, or if
-   * the map is not both readable and writable.
-   * @throws {Deno.errors.NotCapable} Without the permission.
+   * @returns The view.
+   * @throws {TypeError} If the map is not both readable and writable, or if it was
+   * closed before its buffer was used.
+   * @throws {Deno.errors.NotCapable} If `--allow-ffi` is missing or has a path.
    *
-   * @example Without a copy
+   * @example Stores without a copy
    * ```ts
    * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -511,7 +534,7 @@ export class Pmem2Map implements Pmem2Memory {
     action: string,
   ): NonNullable<NativeMap["handedOut"]> {
     const map = Pmem2Map.#of(value, action);
-    // Empties them, if the map is gone.
+    // Empties the views if the map is gone.
     void map.live;
     if (map.handedOut !== null) return map.handedOut;
     const native = readable(value, action);
@@ -531,14 +554,14 @@ export class Pmem2Map implements Pmem2Memory {
   /**
    * Copies bytes out of the map.
    *
-   * @param target Gets the bytes; its length says how many.
-   * @param offset Where to read, in bytes from the start of the map: 0 to its
-   * size less the length; 0 if it isn't given.
+   * @param target The array to fill. Its length says how many bytes are read.
+   * @param offset Where to start reading, in bytes from the start of the map.
+   * Defaults to 0.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or not readable.
-   * @throws {RangeError} If it's past the end of the map.
+   * @throws {RangeError} If the range reaches past the end of the map.
    *
-   * @example
+   * @example Reading a part of a file
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -562,22 +585,22 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Copies bytes into the map, and makes them durable unless told else. The
-   * bytes may come from the map itself. C's `pmem2_get_memcpy_fn`, or
-   * what has the same effect and is faster.
+   * Copies bytes into the map. They are durable when this returns, unless `options`
+   * say otherwise. The bytes may come from the map itself. C's
+   * `pmem2_get_memcpy_fn`, or a faster equivalent.
    *
-   * A copy is not atomic, not even of eight aligned bytes. What must change all at
-   * once is stored through a view, such as a `BigUint64Array` on `buffer`.
+   * A copy is not atomic, not even one of eight aligned bytes. Store through a view
+   * what must change all at once: for example a `BigUint64Array` on `buffer`.
    *
-   * @param data The bytes.
-   * @param offset Where to write, in bytes from the start of the map: 0 to its
-   * size less the length; 0 if it isn't given.
+   * @param data The bytes to write.
+   * @param offset Where to start writing, in bytes from the start of the map.
+   * Defaults to 0.
    * @param options Whether and how to flush.
-   * @throws {TypeError} If an argument has the wrong type, or the map is closed
-   * or not writable.
-   * @throws {RangeError} If it's past the end of the map.
-   * @throws {Pmem2Error} As {@linkcode Pmem2Map.persist} does: the bytes are stored
-   * then, but not durable.
+   * @throws {TypeError} If an argument has the wrong type, an option does not
+   * exist, or the map is closed or not writable.
+   * @throws {RangeError} If the range reaches past the end of the map.
+   * @throws {Pmem2Error} If {@linkcode Pmem2Map.persist} would throw one. The bytes
+   * are then stored, but not durable.
    *
    * @example Two records, and one wait for both
    * ```ts
@@ -605,22 +628,21 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Copies bytes within the map, also where the two ranges overlap, and makes
-   * them durable unless told else. C's `pmem2_get_memmove_fn`, or what has the
-   * same effect and is faster.
+   * Copies bytes within the map; the two ranges may overlap. The copy is durable
+   * when this returns, unless `options` say otherwise. C's `pmem2_get_memmove_fn`,
+   * or a faster equivalent.
    *
-   * @param target Where to, in bytes from the start of the map: 0 to its size
-   * less `length`.
-   * @param source Where from, likewise.
-   * @param length How many bytes.
+   * @param target Where to copy to, in bytes from the start of the map.
+   * @param source Where to copy from, in bytes from the start of the map.
+   * @param length How many bytes to copy.
    * @param options Whether and how to flush.
-   * @throws {TypeError} If an argument has the wrong type, or the map is closed
-   * or not both readable and writable.
-   * @throws {RangeError} If one of the ranges is past the end of the map.
-   * @throws {Pmem2Error} As {@linkcode Pmem2Map.persist} does: the bytes are stored
-   * then, but not durable.
+   * @throws {TypeError} If an argument has the wrong type, an option does not
+   * exist, or the map is closed or not both readable and writable.
+   * @throws {RangeError} If one of the ranges reaches past the end of the map.
+   * @throws {Pmem2Error} If {@linkcode Pmem2Map.persist} would throw one. The bytes
+   * are then stored, but not durable.
    *
-   * @example
+   * @example Ranges that overlap
    * ```ts
    * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -651,22 +673,22 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Sets bytes of the map to a value, and makes them durable unless told else.
-   * C's `pmem2_get_memset_fn`, or what has the same effect and is faster.
+   * Sets bytes of the map to a value. They are durable when this returns, unless
+   * `options` say otherwise. C's `pmem2_get_memset_fn`, or a faster equivalent.
    *
    * @param value The value of each byte: 0 to 255.
-   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
-   * given.
-   * @param length How many bytes; without it, to the end of the map.
+   * @param offset Where the range starts, in bytes from the start of the map.
+   * Defaults to 0.
+   * @param length How many bytes to set. Defaults to the rest of the map.
    * @param options Whether and how to flush.
-   * @throws {TypeError} If an argument has the wrong type, or the map is closed
-   * or not writable.
-   * @throws {RangeError} If `value` is not a byte, or the range is past the end
-   * of the map.
-   * @throws {Pmem2Error} As {@linkcode Pmem2Map.persist} does: the bytes are stored
-   * then, but not durable.
+   * @throws {TypeError} If an argument has the wrong type, an option does not
+   * exist, or the map is closed or not writable.
+   * @throws {RangeError} If `value` is not an integer from 0 to 255, or the range
+   * reaches past the end of the map.
+   * @throws {Pmem2Error} If {@linkcode Pmem2Map.persist} would throw one. The bytes
+   * are then stored, but not durable.
    *
-   * @example
+   * @example Filling the end of a map
    * ```ts
    * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -700,18 +722,19 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Makes stores durable: flushes and drains. C's `pmem2_get_persist_fn`.
+   * Makes the stores to a range durable: flushes and drains. C's
+   * `pmem2_get_persist_fn`.
    *
-   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
-   * given.
-   * @param length How many bytes; without it, to the end of the map.
+   * @param offset Where the range starts, in bytes from the start of the map.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the map.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
-   * @throws {RangeError} If the range is past the end of the map.
-   * @throws {Pmem2Error} At page granularity, with `call` "msync", if the disk
-   * fails: EIO, ENOSPC.
+   * @throws {RangeError} If the range reaches past the end of the map.
+   * @throws {Pmem2Error} If the disk fails at page granularity: EIO or ENOSPC, with
+   * `call` "msync".
    *
-   * @example
+   * @example Persisting three bytes
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    *
@@ -741,17 +764,17 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Starts to make stores durable; they are after {@linkcode Pmem2Map.drain}. At
-   * page granularity they are when it returns. C's `pmem2_get_flush_fn`.
+   * Flushes the stores to a range. They are durable once {@linkcode Pmem2Map.drain}
+   * returns; at page granularity, once this returns. C's `pmem2_get_flush_fn`.
    *
-   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
-   * given.
-   * @param length How many bytes; without it, to the end of the map.
+   * @param offset Where the range starts, in bytes from the start of the map.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the map.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
-   * @throws {RangeError} If the range is past the end of the map.
-   * @throws {Pmem2Error} At page granularity, with `call` "msync", if the disk
-   * fails: EIO, ENOSPC.
+   * @throws {RangeError} If the range reaches past the end of the map.
+   * @throws {Pmem2Error} If the disk fails at page granularity: EIO or ENOSPC, with
+   * `call` "msync".
    *
    * @example Two ranges, and one wait for both
    * ```ts
@@ -769,7 +792,7 @@ export class Pmem2Map implements Pmem2Memory {
    */
   flush(offset?: number, length?: number): void;
   /**
-   * Starts to make the stores to a view durable.
+   * Flushes the stores to a view.
    *
    * @param view A view on the map's `buffer`: a typed array or a `DataView`.
    */
@@ -790,8 +813,9 @@ export class Pmem2Map implements Pmem2Memory {
    * `pmem2_get_drain_fn`.
    *
    * @throws {TypeError} If the map is closed.
+   * @throws {Pmem2Error} If a flush of the map failed at page granularity.
    *
-   * @example
+   * @example Flushing everything, and waiting for it
    * ```ts
    * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    *
@@ -806,20 +830,20 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Makes stores durable beyond the power-fail protected buffers of the hardware:
-   * they survive a failure of those, too. Slow. At page granularity this is
-   * {@linkcode Pmem2Map.persist}. C's `pmem2_deep_flush`.
+   * Makes the stores to a range durable without relying on buffers that the
+   * hardware writes out when the power fails. This is slow. At page granularity it
+   * does what {@linkcode Pmem2Map.persist} does. C's `pmem2_deep_flush`.
    *
-   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
-   * given.
-   * @param length How many bytes; without it, to the end of the map.
+   * @param offset Where the range starts, in bytes from the start of the map.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the map.
    * @throws {TypeError} If an argument has the wrong type, or the map is closed
    * or neither readable nor writable.
-   * @throws {RangeError} If the range is past the end of the map.
-   * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory; or if the system
-   * refuses.
+   * @throws {RangeError} If the range reaches past the end of the map.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory, or another code if
+   * the system refuses.
    *
-   * @example
+   * @example Deep flushing three bytes
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    *
@@ -832,7 +856,7 @@ export class Pmem2Map implements Pmem2Memory {
    */
   deepFlush(offset?: number, length?: number): void;
   /**
-   * Makes the stores to a view durable in this way.
+   * Deep flushes the stores to a view.
    *
    * @param view A view on the map's `buffer`: a typed array or a `DataView`.
    */
@@ -846,22 +870,24 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * {@linkcode Pmem2Map.persist} on another thread: the event loop runs on. The
-   * map can't be closed until it's done. What becomes durable is what the memory
-   * holds when this is called. While it's pending, what a {@linkcode Pmem2Map.persist}
-   * of the same source at page granularity has made durable is sure when both are
-   * done: of a disk that fails the kernel tells only one of them.
+   * Does what {@linkcode Pmem2Map.persist} does on another thread, without blocking
+   * the event loop. It makes durable what the range holds at the time of the call.
+   * The map cannot be closed until the promise settles.
    *
-   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
-   * given.
-   * @param length How many bytes; without it, to the end of the map.
+   * At page granularity, rely on a {@linkcode Pmem2Map.persist} of the same source
+   * only when no `persistAsync` is pending any more: if the disk fails, the kernel
+   * reports that to one of the two only.
+   *
+   * @param offset Where the range starts, in bytes from the start of the map.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the map.
    * @returns A promise that resolves when the stores are durable.
    * @throws {TypeError} Rejects if an argument has the wrong type, or the map is
    * closed or neither readable nor writable.
-   * @throws {RangeError} Rejects if the range is past the end of the map.
-   * @throws {Pmem2Error} Rejects as {@linkcode Pmem2Map.persist} throws.
+   * @throws {RangeError} Rejects if the range reaches past the end of the map.
+   * @throws {Pmem2Error} Rejects if {@linkcode Pmem2Map.persist} would throw one.
    *
-   * @example
+   * @example Persisting a large map
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    *
@@ -892,21 +918,21 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * {@linkcode Pmem2Map.deepFlush} on another thread: the event loop runs on. The
-   * map can't be closed until it's done. What becomes durable is what the memory
-   * holds when this is called.
+   * Does what {@linkcode Pmem2Map.deepFlush} does on another thread, without
+   * blocking the event loop. It makes durable what the range holds at the time of
+   * the call. The map cannot be closed until the promise settles.
    *
-   * @param offset Where to start, in bytes from the start of the map; 0 if it isn't
-   * given.
-   * @param length How many bytes; without it, to the end of the map.
+   * @param offset Where the range starts, in bytes from the start of the map.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the map.
    * @returns A promise that resolves when the stores are durable.
    * @throws {TypeError} Rejects if an argument has the wrong type, or the map is
    * closed or neither readable nor writable.
-   * @throws {RangeError} Rejects if the range is past the end of the map.
-   * @throws {Pmem2Error} Rejects if libpmem2 refuses; without its message, which
-   * stays on the other thread.
+   * @throws {RangeError} Rejects if the range reaches past the end of the map.
+   * @throws {Pmem2Error} Rejects if libpmem2 refuses. The error lacks libpmem2's
+   * message, which stays on the other thread.
    *
-   * @example
+   * @example Deep flushing one byte
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    *
@@ -936,25 +962,31 @@ export class Pmem2Map implements Pmem2Memory {
     await map.deepFlushAsync(start, count);
   }
 
-  /** Whether the map was closed. */
+  /**
+   * Whether the map is closed.
+   *
+   * @returns True if it is closed.
+   */
   get closed(): boolean {
     return !Pmem2Map.#of(this, "tell whether the map is closed").live;
   }
 
   /**
-   * Unmaps the memory and empties all views on it. What was not persisted may or
-   * may not be durable. Closing again does nothing. C's `pmem2_map_delete`.
+   * Closes the map: empties all views on it, and unmaps the memory. Stores that
+   * were not persisted may or may not be durable. Closing again does nothing. C's
+   * `pmem2_map_delete`.
    *
-   * Nothing else may still be at work on the memory, such as an asynchronous
-   * operation that was handed a view: see {@linkcode Pmem2Map.buffer}.
+   * The memory is unmapped at once, unless the map is outside of a reservation and
+   * its `buffer` or `bytes` was used: then it stays mapped for some seconds. No
+   * asynchronous operation may still use a view on the map when it is unmapped: see
+   * {@linkcode Pmem2Map.buffer}.
    *
-   * @throws {TypeError} If the map can't be closed, and then it stays as it is:
-   * an asynchronous flush is pending, its buffer was transferred, or it belongs
-   * to other native code.
-   * @throws {Pmem2Error} ENOMEM if the process has as many mappings as the
-   * system allows, and the map is in a reservation: it stays open.
+   * @throws {TypeError} If an asynchronous flush is pending, if the buffer was
+   * transferred, or if the map belongs to other native code. The map stays open.
+   * @throws {Pmem2Error} ENOMEM if the map is in a reservation and the process has
+   * as many mappings as the system allows. The map stays open.
    *
-   * @example
+   * @example Views are empty after closing
    * ```ts
    * import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -971,9 +1003,9 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Closes the map at the end of a `using`'s block.
+   * Closes the map at the end of the block in which `using` declares it.
    *
-   * @throws {TypeError} If the map can't be closed: see
+   * @throws {TypeError} If the map cannot be closed: see
    * {@linkcode Pmem2Map.close}.
    */
   [Symbol.dispose](): void {
@@ -982,13 +1014,15 @@ export class Pmem2Map implements Pmem2Memory {
   }
 
   /**
-   * Closes the map at the end of an `await using`'s block, after the asynchronous
-   * flushes that are pending. How those end is told by their own promises.
+   * Waits for pending asynchronous flushes, then closes the map, at the end of the
+   * block in which `await using` declares it. Errors of the flushes are reported by
+   * their own promises.
    *
-   * @throws {TypeError} Rejects if the map can't be closed: see
+   * @returns A promise that resolves when the map is closed.
+   * @throws {TypeError} Rejects if the map cannot be closed: see
    * {@linkcode Pmem2Map.close}.
    *
-   * @example
+   * @example Closing after a pending flush
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    *
@@ -1008,12 +1042,12 @@ export class Pmem2Map implements Pmem2Memory {
     closeMap(action, map);
   }
 
-  /** What `console.log` shows: path, size, address, granularity, and what sets it apart. */
+  /** The text that `console.log` shows: path, size, address, granularity, and unusual traits. */
   [Symbol.for("Deno.customInspect")](
     _inspect: unknown,
     options?: Deno.InspectOptions,
   ): string {
-    // What is printed to find an error must not throw one.
+    // Printing an object to find an error must not throw another.
     if (!(isObject(this) && #native in this)) return "Pmem2Map {}";
     const canvas = canvasOf(options);
     const { live, address, size, granularity, traits } = this.#native;
@@ -1044,8 +1078,9 @@ function isnt(action: string, what: string): TypeError {
   return typeError(`Cannot ${action} as the map is ${what}`);
 }
 
-// What is asked for each time stands apart from the errors, and from maps that
-// other native code may have deleted: V8 inlines what is short, up to a limit.
+// PERF: the checks of each call are kept apart from errors, and from maps that other
+// native code may have deleted. V8 inlines short functions, up to a limit of about
+// 770 bytecodes in all (Deno 2.9.6).
 
 function readable(value: unknown, action: string): NativeMap {
   const native = nativeOf(value);
@@ -1061,7 +1096,7 @@ function writable(value: unknown, action: string): NativeMap {
     : lookCloser(value, action, WRITE, "not writable");
 }
 
-/** To flush a cache line the CPU must be able to access it. */
+/** The CPU can flush a cache line only if it may access it. */
 function flushable(value: unknown, action: string): NativeMap {
   const native = nativeOf(value);
   return native !== null && (native.access & (READ | WRITE)) !== 0

@@ -7,14 +7,14 @@
 import type { StoreOptions } from "./input/store_options.ts";
 
 /**
- * Memory that is made durable: a map, or a reservation as one memory made of its
- * maps. A program that takes this works with either. Offsets are in bytes from its
- * start.
+ * Memory whose contents can be made durable: a map, or a reservation as one memory
+ * made of its maps. Code that takes a `Pmem2Memory` works with either. Offsets are
+ * in bytes from the start of the memory.
  *
- * Whether what was stored is durable is a matter of each map's granularity: the
- * methods do what that needs.
+ * What it takes to make a store durable depends on the granularity of each map; the
+ * methods do whatever that requires.
  *
- * @example A program for either
+ * @example A function for maps and reservations
  * ```ts
  * import { Pmem2Map, type Pmem2Memory, Pmem2VmReservation } from "@pmem2/pmem2";
  * import { assertEquals } from "@std/assert";
@@ -42,13 +42,13 @@ export interface Pmem2Memory extends Disposable, AsyncDisposable {
   readonly address: bigint;
   /** Size in bytes. */
   readonly size: number;
-  /** Whether it was closed. */
+  /** Whether it is closed. */
   readonly closed: boolean;
-  /** Copies bytes out of the memory, from `offset` on: as many as `target` has. */
+  /** Fills `target` with bytes of the memory, starting at `offset`. */
   read(target: Uint8Array, offset?: number): void;
-  /** Copies bytes into the memory, and makes them durable unless told else. */
+  /** Copies bytes into the memory. They are durable on return, unless `options` say otherwise. */
   write(data: Uint8Array, offset?: number, options?: StoreOptions): void;
-  /** Copies bytes within the memory, also where the two ranges overlap. */
+  /** Copies bytes within the memory. The two ranges may overlap. */
   move(
     target: number,
     source: number,
@@ -62,28 +62,34 @@ export interface Pmem2Memory extends Disposable, AsyncDisposable {
     length?: number,
     options?: StoreOptions,
   ): void;
-  /** Makes stores durable: flushes and drains. */
+  /** Makes the stores to a range durable: flushes and drains. */
   persist(offset?: number, length?: number): void;
   /** Makes the stores to a view durable. */
   persist(view: ArrayBufferView): void;
-  /** Starts to make stores durable; they are after {@linkcode Pmem2Memory.drain}. */
+  /**
+   * Flushes the stores to a range. They are durable once
+   * {@linkcode Pmem2Memory.drain} returns.
+   */
   flush(offset?: number, length?: number): void;
-  /** Starts to make the stores to a view durable. */
+  /** Flushes the stores to a view. */
   flush(view: ArrayBufferView): void;
   /** Waits until everything that was flushed is durable. */
   drain(): void;
-  /** Makes stores durable beyond the power-fail protected buffers of the hardware. */
+  /**
+   * Makes the stores to a range durable without relying on buffers that the
+   * hardware writes out when the power fails.
+   */
   deepFlush(offset?: number, length?: number): void;
-  /** Makes the stores to a view durable in this way. */
+  /** Deep flushes the stores to a view. */
   deepFlush(view: ArrayBufferView): void;
-  /** {@linkcode Pmem2Memory.persist} on another thread: the event loop runs on. */
+  /** Does what {@linkcode Pmem2Memory.persist} does on another thread, without blocking the event loop. */
   persistAsync(offset?: number, length?: number): Promise<void>;
-  /** The same for the stores to a view. */
+  /** Makes the stores to a view durable on another thread. */
   persistAsync(view: ArrayBufferView): Promise<void>;
-  /** {@linkcode Pmem2Memory.deepFlush} on another thread: the event loop runs on. */
+  /** Does what {@linkcode Pmem2Memory.deepFlush} does on another thread, without blocking the event loop. */
   deepFlushAsync(offset?: number, length?: number): Promise<void>;
-  /** The same for the stores to a view. */
+  /** Deep flushes the stores to a view on another thread. */
   deepFlushAsync(view: ArrayBufferView): Promise<void>;
-  /** Closes it: all views on it are empty then. */
+  /** Closes the memory and empties all views on it. */
   close(): void;
 }

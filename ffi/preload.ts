@@ -1,9 +1,16 @@
 /**
  * Names all modules, before any of them names another.
  *
- * Where a module is the first to import another, Deno parses its source map,
- * which holds all of its text: 1.7 ms in all, at the start of each process. Like
- * this it is done for mod.ts and for this module alone.
+ * PERF: when a module is the first to import another, Deno parses the importer's
+ * source map, which holds all of its text: 1.7 ms in all at the start of each
+ * process. With this list, that happens for mod.ts and for this module only.
+ *
+ * PERF: imports also cost time when they are used. V8 looks up an imported
+ * binding at each use, and checks that it is initialized; a module's own constant
+ * is known to the compiled code. So files with hot paths import a module as a
+ * namespace and copy what they need to constants of their own: `persist` takes
+ * 12.2 ns instead of 14.4 (Deno 2.9.6). The same holds for a file's own exported
+ * `let`. Such places say "PERF: see preload.ts".
  *
  * @module
  */

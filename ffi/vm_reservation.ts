@@ -109,8 +109,14 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Reserves a range of addresses. C's `pmem2_vm_reservation_new`.
    *
    * @param size How many bytes, a multiple of the page size: up to 2^47.
-   * @param options Where: `address` is a multiple of 2 MiB, from 2 GiB of size on
-   * of 1 GiB. Without it the system chooses.
+   * With `address`, the caller chooses the place. While libpmem2 maps a file on a
+   * file system without DAX, it leaves the place of the map free for a moment, and
+   * memory that the kernel puts there at that moment is lost. So choose a part of
+   * the address space where the kernel puts nothing on its own. Without `address`,
+   * this module does so.
+   *
+   * @param options The `address` of the first byte: 2 MiB-aligned; 1 GiB-aligned
+   * for sizes >= 2 GiB.
    * @throws {TypeError} If an argument has the wrong type.
    * @throws {RangeError} If `size` is not an integer in its range, or `address`
    * not a multiple of what the size asks for, or past the address space.

@@ -27,17 +27,17 @@ const sentences: [hazard: string, name: string[], sentence: string][] = [
   [
     "H28",
     ["Pmem2Map"],
-    "So the error stays, for all maps of the source: close them, open the source again, and store again.",
+    "all maps of the source go on throwing the error. Close them, open the source again, and store again.",
   ],
   [
     "H12",
-    ["Pmem2Map"],
-    "on a file system without DAX it unmaps the place where the map is to go",
+    ["Pmem2VmReservation"],
+    "While libpmem2 maps a file on a file system without DAX, it leaves the place of the map free for a moment",
   ],
   [
     "H3",
     ["Pmem2Map"],
-    "It changes the working directory: while one worker maps, the others had better name their files by absolute paths.",
+    "While libpmem2 maps a file, it changes the working directory of the whole process for a moment.",
   ],
   [
     "H17",
@@ -47,17 +47,17 @@ const sentences: [hazard: string, name: string[], sentence: string][] = [
   [
     "H22",
     ["Pmem2Map", "buffer"],
-    "don't close the map while something else is still at work on the memory",
+    "Do not close the map while an asynchronous operation still uses a view on it",
   ],
   [
     "H22",
     ["Pmem2Map", "bytes"],
-    "and all that is said there holds",
+    "Everything that is said about the buffer applies to it.",
   ],
   [
     "H22",
     ["Pmem2Map", "close"],
-    "Nothing else may still be at work on the memory, such as an asynchronous operation that was handed a view",
+    "No asynchronous operation may still use a view on the map when it is unmapped",
   ],
 ];
 
