@@ -28,7 +28,7 @@ import {
   Pmem2VmReservation,
   type Sharing,
 } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+import { emulatePmem, testCrashes } from "@pmem2/pmem2/testing";
 
 declare const maybe: {
   readonly number: number | undefined;
@@ -83,7 +83,18 @@ reservation.maps({
   reverse: maybe.boolean,
 });
 reservation.close({ maps: maybe.boolean });
-emulatePmem("page", { directory: maybe.text });
+const pmem = emulatePmem("page", { directory: maybe.text });
+pmem.crash({ pending: maybe.number });
+await testCrashes({
+  granularity: maybe.granularity,
+  directory: maybe.text,
+  setup: undefined,
+  write() {},
+  check() {},
+  states: maybe.number,
+  seed: maybe.number,
+  only: undefined,
+});
 `;
 
 Deno.test("the types hold in a project that is as strict as can be", async () => {
