@@ -69,6 +69,7 @@ import "./process/lock.ts";
 import "./process/mapping_limit.ts";
 import "./process/open_file.ts";
 import "./process/placement.ts";
+import "./process/shared_page.ts";
 import "./process/stack.ts";
 import "./process/working_directory.ts";
 import "./source.ts";

@@ -29,6 +29,7 @@ export const copyFunctions = lazily(libc.copySymbols);
 export const msyncFunctions = lazily(libc.msyncSymbols);
 export const msyncAsyncFunctions = lazily(libc.msyncAsyncSymbols);
 export const systemFunctions = lazily(libc.systemSymbols);
+export const sharedPageFunctions = lazily(libc.sharedPageSymbols);
 export const addressSpaceFunctions = lazily(libc.addressSpaceSymbols);
 export const remapFunctions = lazily(libc.remapSymbols);
 export const directoryFunctions = lazily(libc.directorySymbols);

@@ -103,21 +103,38 @@ export const msyncAsyncSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** What the kernel told the process when it started. */
+/** The system's figures, and its memory. */
 export const systemSymbols = {
   // unsigned long getauxval(unsigned long type);
   getauxval: { parameters: [size], result: address },
   // int getrlimit(int resource, struct rlimit *rlim);
   getrlimit: { parameters: [int, buffer], result: int },
-} as const satisfies SymbolTable;
-
-/** The process's address space. */
-export const addressSpaceSymbols = {
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd,
   //     off_t offset);
   mmap: { parameters: [address, size, int, int, int, offset], result: address },
   // int munmap(void *addr, size_t length);
   munmap: { parameters: [address, size], result: int },
+} as const satisfies SymbolTable;
+
+/** What all isolates of the process share. */
+export const sharedPageSymbols = {
+  // FILE *fmemopen(void *buf, size_t size, const char *mode);
+  fmemopen: { parameters: [address, size, buffer], result: address },
+  // int sem_init(sem_t *sem, int pshared, unsigned int value);
+  sem_init: { parameters: [address, int, unsigned], result: int },
+  // int sem_trywait(sem_t *sem);
+  sem_trywait: { parameters: [address], result: int },
+  // void *memmove(void *dest, const void *src, size_t n);
+  /** From an array into memory. */
+  copy_in: {
+    name: "memmove",
+    parameters: [address, buffer, size],
+    result: address,
+  },
+} as const satisfies SymbolTable;
+
+/** A look at the process's address space. */
+export const addressSpaceSymbols = {
   // int msync(void *addr, size_t length, int flags);
   msync: { parameters: [address, size, int], result: int },
   // int access(const char *pathname, int mode);

@@ -124,6 +124,12 @@ export const placementSymbols = {
     parameters: [out, address, size],
     result: int,
   },
+  // int pmem2_vm_reservation_map_find(struct pmem2_vm_reservation *rsv,
+  //     size_t reserv_offset, size_t len, struct pmem2_map **map);
+  pmem2_vm_reservation_map_find: {
+    parameters: [rsv, size, size, out],
+    result: int,
+  },
   // int pmem2_source_size(const struct pmem2_source *src, size_t *size);
   pmem2_source_size: { parameters: [source, out], result: int },
 } as const satisfies SymbolTable;
@@ -142,12 +148,6 @@ export const reservationSymbols = {
   // int pmem2_vm_reservation_shrink(struct pmem2_vm_reservation *rsv,
   //     size_t offset, size_t size);
   pmem2_vm_reservation_shrink: { parameters: [rsv, size, size], result: int },
-  // int pmem2_vm_reservation_map_find(struct pmem2_vm_reservation *rsv,
-  //     size_t reserv_offset, size_t len, struct pmem2_map **map);
-  pmem2_vm_reservation_map_find: {
-    parameters: [rsv, size, size, out],
-    result: int,
-  },
   // int pmem2_vm_reservation_map_find_prev(struct pmem2_vm_reservation *rsv,
   //     struct pmem2_map *map, struct pmem2_map **prev_map);
   pmem2_vm_reservation_map_find_prev: {

@@ -6,12 +6,23 @@
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
 /** The text as C wants it: UTF-8 with a NUL behind it, which it may not hold. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(text.length * 3 + 65));
   encoder.encodeInto(text, bytes);
   return bytes;
+}
+
+/** The same, or null if it is no UTF-8: another text would come out. */
+export function fromCStringStrictly(bytes: Uint8Array): string | null {
+  const end = bytes.indexOf(0);
+  try {
+    return strictDecoder.decode(end === -1 ? bytes : bytes.subarray(0, end));
+  } catch {
+    return null;
+  }
 }
 
 /** The text before the first NUL. */

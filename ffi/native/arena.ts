@@ -15,6 +15,7 @@ import type { NativeSource } from "./source.ts";
 import { unmapLater } from "./unmapping.ts";
 import {
   NativeVmReservation,
+  openUndoing,
   reservationAlignment,
   wholePages,
 } from "./vm_reservation.ts";
@@ -164,6 +165,8 @@ function placeFor(
 function newArena(size: number, alignment: number): Arena {
   const limit = isRationed() ? FIRST_SIZE : largestSize();
   const before = arenas.at(-1);
+  // All but the first are given back when they are empty.
+  if (before !== undefined) openUndoing();
   const wanted = Math.max(
     before === undefined ? FIRST_SIZE : before.reservation.size * GROWTH,
     alignUp(4 * size, FIRST_SIZE),
@@ -180,8 +183,16 @@ function newArena(size: number, alignment: number): Arena {
     }
   }
   // One for the map alone, that goes with it.
+  openUndoing();
   const whole = alignUp(size, Math.max(alignment, pageSize()));
   return new Arena(alignment > 2 * MIB ? Math.max(whole, 2 * GIB) : whole);
+}
+
+/** Whether a range reaches into an arena of this isolate. */
+export function isInArena(address: bigint, size: bigint): boolean {
+  return arenas.some(({ reservation }) =>
+    address < reservation.end && reservation.address < address + size
+  );
 }
 
 /** Maps a source where there is room. */

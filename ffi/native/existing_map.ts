@@ -11,6 +11,7 @@ import { libraryInfo } from "../c/library.ts";
 import { rangeError } from "../input/caller.ts";
 import { protectionOf } from "../process/address_space.ts";
 import { requireStack } from "../process/stack.ts";
+import { isInArena } from "./arena.ts";
 import { NativeMap } from "./map.ts";
 import type { NativeSource } from "./source.ts";
 import { liveReservations } from "./vm_reservation.ts";
@@ -32,7 +33,9 @@ export function mapExisting(
     }
   }
   const { readable, writable, mapped, shared, sourceOffset } =
-    protectionOf(address, BigInt(size)) ?? UNKNOWN;
+    protectionOf(address, BigInt(size)) ??
+      // Where nobody has mapped anything yet, a map of ours will come to lie.
+      (isInArena(address, BigInt(size)) ? NOTHING : UNKNOWN);
   if (!mapped || !(readable || writable)) {
     throw rangeError(
       `Cannot ${action} as all of it must be mapped and accessible: received ${size} bytes at ${address}n`,
@@ -63,6 +66,14 @@ export function mapExisting(
   };
   return new NativeMap(received(), traits, null, false);
 }
+
+const NOTHING = {
+  mapped: false,
+  readable: false,
+  writable: false,
+  shared: false,
+  sourceOffset: 0,
+};
 
 /** Where there is no /proc, the caller is believed. */
 const UNKNOWN = {

@@ -18,6 +18,7 @@ import type { MapSettings } from "../input/map_options.ts";
 import type { Whole } from "../input/range.ts";
 import { detach, isDetached, transfer, viewGetters } from "../input/views.ts";
 import { protectionOf } from "../process/address_space.ts";
+import { opened } from "../process/mapping_limit.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
 import type { EmulatedMap } from "./emulation.ts";
 import {
@@ -215,6 +216,7 @@ export class NativeMap implements Halves, Whole {
     this.owner = owner;
     this.arena = arena;
     this.borrowed = borrowed;
+    if (!borrowed) opened.maps++;
     this.#emulated = emulated;
   }
 
@@ -418,6 +420,7 @@ export class NativeMap implements Halves, Whole {
     }
     this.closed = true;
     this.traits.writeback.release();
+    opened.maps--;
     this.access = 0;
     // Not `detach`: V8 may have to compile that first, and that takes much stack.
     if (this.#views !== null) transfer(this.#views.buffer, 0);

@@ -25,7 +25,7 @@ import { granularities, PAGE } from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import { replacePrivately } from "../process/address_space.ts";
 import { alignUp } from "../process/alignment.ts";
-import { stdinLock } from "../process/lock.ts";
+import { processLock } from "../process/lock.ts";
 import { checkMappingLimit } from "../process/mapping_limit.ts";
 import { pageSize } from "../process/placement.ts";
 import { requireStack } from "../process/stack.ts";
@@ -156,7 +156,7 @@ function mapSource(
     // It changes the working directory of the whole process for a moment.
     const { pmem2_map_new } = c;
     const { flockfile, funlockfile } = fileFunctions();
-    const file = stdinLock();
+    const file = processLock();
     const { pointer } = source;
     flockfile(file);
     const result = pmem2_map_new(cell(), config, pointer);

@@ -21,7 +21,7 @@ import { fromCaller } from "../input/caller.ts";
 import type { FileSettings } from "../input/open_options.ts";
 import { subarray } from "../input/views.ts";
 import { allocateRange } from "../process/allocation.ts";
-import { stdinLock } from "../process/lock.ts";
+import { processLock } from "../process/lock.ts";
 import { openFile, opening } from "../process/open_file.ts";
 import { requireStack } from "../process/stack.ts";
 import { Writeback } from "./writeback.ts";
@@ -74,6 +74,8 @@ export class NativeSource {
 
   static anonymous(size: number): NativeSource {
     requireStack();
+    // What closing takes: the permission may be gone by then.
+    mapFunctions();
     clearMessage();
     const result = sourceFunctions().pmem2_source_from_anon(
       cell(),
@@ -166,7 +168,7 @@ export class NativeSource {
   ): void {
     const { flockfile, funlockfile } = fileFunctions();
     const { [call]: move } = rasFunctions();
-    const file = stdinLock();
+    const file = processLock();
     for (let done = 0; done < length;) {
       const at = offset + done;
       const size = Math.min(length - done, piece - at % piece);

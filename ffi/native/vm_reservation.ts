@@ -22,7 +22,7 @@ import {
   reserve,
 } from "../process/address_space.ts";
 import { alignDown, alignUp } from "../process/alignment.ts";
-import { checkMappingLimit } from "../process/mapping_limit.ts";
+import { checkMappingLimit, opened } from "../process/mapping_limit.ts";
 import { pageSize, places } from "../process/placement.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
 import {
@@ -40,7 +40,8 @@ import { unmapDue } from "./unmapping.ts";
 // What is imported V8 looks up each time; a module's own constants it knows.
 const { cell, isReceived, received, receivedLow } = cells;
 const { toBigInt } = pointer;
-const { placementFunctions, reservationFunctions } = functions;
+const { addressSpaceFunctions, placementFunctions, reservationFunctions } =
+  functions;
 
 const ENOMEM = -errnoOf("ENOMEM");
 const PMEM2_E_MAPPING_EXISTS = numberOf("PMEM2_E_MAPPING_EXISTS");
@@ -60,6 +61,12 @@ export function reservationAlignment(size: number): number {
 
 /** All reservations of this isolate that are not closed. */
 export const liveReservations: Set<NativeVmReservation> = new Set();
+
+/** Opens what it takes to fill holes, and to give a reservation back. */
+export function openUndoing(): void {
+  reservationFunctions();
+  addressSpaceFunctions();
+}
 
 /** Makes a reservation where nothing is yet, and leaves its pointer in the cell. */
 function newAnywhere(size: number, taken: bigint, alignment: bigint): bigint {
@@ -130,6 +137,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   constructor(size: number, address: bigint | null, listed: boolean = true) {
     requireStack();
     unmapDue();
+    // What closing takes is opened now: the permission may be gone by then.
+    if (listed) openUndoing();
     // Before a map is made there is a look anyway.
     if (listed) checkMappingLimit("pmem2_vm_reservation_new");
     this.#alignment = BigInt(reservationAlignment(size));
@@ -143,7 +152,9 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     this.size = size;
     this.#taken = { from: this.address, to: this.address + taken };
     this.#full = this.address;
-    if (listed) liveReservations.add(this);
+    if (!listed) return;
+    liveReservations.add(this);
+    opened.reservations++;
   }
 
   /** How many maps are known. */
@@ -177,7 +188,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   /** The same for a range that starts at an offset. */
   findAt(offset: number, size: number): NativeMap | null {
-    const { pmem2_vm_reservation_map_find } = reservationFunctions();
+    const { pmem2_vm_reservation_map_find } = placementFunctions();
     const result = pmem2_vm_reservation_map_find(
       this.pointer,
       toBigInt(offset),
@@ -517,7 +528,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     }
     // Those that are left were deleted by other native code.
     for (const map of this.#maps.values()) map.lose();
-    liveReservations.delete(this);
+    if (liveReservations.delete(this)) opened.reservations--;
   }
 
   /** libpmem2 would unmap all of it; its few bytes of books stay behind. */

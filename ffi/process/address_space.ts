@@ -6,7 +6,11 @@
  */
 
 import { lastErrno } from "../c/error.ts";
-import { addressSpaceFunctions, remapFunctions } from "../c/functions.ts";
+import {
+  addressSpaceFunctions,
+  remapFunctions,
+  systemFunctions,
+} from "../c/functions.ts";
 import { cString } from "../c/string.ts";
 import { pageSize } from "./placement.ts";
 import { MUCH, requireStack } from "./stack.ts";
@@ -18,7 +22,7 @@ const MAP_FIXED_NOREPLACE = 0x100000;
 /** Reserves a range that must be free, and touches nothing if it isn't. */
 export function reserve(address: bigint, size: bigint): boolean {
   const flags = MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NOREPLACE;
-  const got = addressSpaceFunctions().mmap(
+  const got = systemFunctions().mmap(
     address,
     size,
     PROT_NONE,
@@ -34,7 +38,7 @@ export function reserve(address: bigint, size: bigint): boolean {
 
 /** Gives a range back. Nobody else may own a page of it. */
 export function release(address: bigint, size: bigint): void {
-  if (size > 0n) addressSpaceFunctions().munmap(address, size);
+  if (size > 0n) systemFunctions().munmap(address, size);
 }
 
 const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4];
@@ -58,7 +62,7 @@ export function replacePrivately(
     (exec ? PROT_EXEC : 0);
   const flags = MAP_PRIVATE_NORESERVE;
   // Not at the place itself: where that fails nothing may be left there.
-  const aside = addressSpaceFunctions().mmap(
+  const aside = systemFunctions().mmap(
     0n,
     size,
     protection,

@@ -7,20 +7,35 @@
 
 import { directoryFunctions, fileFunctions } from "../c/functions.ts";
 import { nameOf } from "../c/path_name.ts";
-import { fromCString } from "../c/string.ts";
-import { stdinLock } from "./lock.ts";
+import { fromCStringStrictly } from "../c/string.ts";
+import { processLock } from "./lock.ts";
 
-/** The working directory, as it is while nobody maps; null if it was removed. */
+/**
+ * The working directory, as it is while nobody maps; null if it was removed.
+ *
+ * @throws {Deno.errors.InvalidData} If its name can't be told.
+ */
 export function workingDirectory(): string | null {
   const { flockfile, funlockfile } = fileFunctions();
   const { getcwd } = directoryFunctions();
-  const file = stdinLock();
+  const file = processLock();
   const buffer = new Uint8Array(new ArrayBuffer(PATH_MAX));
   const size = BigInt(PATH_MAX);
   flockfile(file);
   const result = getcwd(buffer, size);
   funlockfile(file);
-  return result === 0n ? null : fromCString(buffer);
+  if (result === 0n) return null;
+  return decoded(
+    buffer,
+    "Cannot open a file by a relative path as the name of the working directory is not UTF-8: give an absolute path",
+  );
+}
+
+/** A path that the system gave; what it looks like may be another one. */
+function decoded(bytes: Uint8Array, message: string): string {
+  const path = fromCStringStrictly(bytes);
+  if (path === null) throw new Deno.errors.InvalidData(message);
+  return path;
 }
 
 const PATH_MAX = 4096;
@@ -29,7 +44,11 @@ const PATH_MAX = 4096;
 export function realPath(path: string): string | null {
   const { realpath } = directoryFunctions();
   const buffer = new Uint8Array(new ArrayBuffer(PATH_MAX));
-  return realpath(nameOf(path), buffer) === 0n ? null : fromCString(buffer);
+  if (realpath(nameOf(path), buffer) === 0n) return null;
+  return decoded(
+    buffer,
+    `Cannot open the file as what ${path} leads to is not UTF-8`,
+  );
 }
 
 /** A map that another worker makes meanwhile changes the working directory. */

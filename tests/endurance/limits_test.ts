@@ -62,3 +62,75 @@ Deno.test("a loop that maps until it is refused goes on after that", async () =>
   );
   assertEquals([code, stdout], [0, "alive\n"], stderr);
 });
+
+Deno.test("a loop of reservations is refused before V8 lacks memory", async () => {
+  const { code, stdout, stderr } = await run(`
+    import { Pmem2Error, Pmem2VmReservation } from "@pmem2/pmem2";
+    import { assert, assertEquals, assertThrows } from "@std/assert";
+
+    const made = [];
+    const error = assertThrows(() => {
+      for (;;) made.push(new Pmem2VmReservation(4096));
+    }, Pmem2Error);
+    assertEquals([error.code, error.call], ["ENOMEM", "pmem2_vm_reservation_new"]);
+    assert(error.message.includes(\`0 maps and \${made.length} reservations open\`), error.message);
+    assert(error.message.includes("using"), error.message);
+    const heap = Array.from({ length: 64 }, () => new Uint8Array(2 ** 20));
+    assertEquals(heap.length, 64);
+    for (const reservation of made) reservation.close();
+    new Pmem2VmReservation(4096).close();
+    console.log("alive", made.length > 1000);
+  `);
+  assertEquals([code, stdout], [0, "alive true\n"], stderr);
+});
+
+Deno.test("nine workers that map until they are refused live on", async () => {
+  const { code, stdout, stderr } = await run(
+    `
+    const path = Deno.makeTempFileSync();
+    Deno.truncateSync(path, 8192);
+    const program = Deno.makeTempFileSync({ suffix: ".ts" });
+    Deno.writeTextFileSync(program, \`
+      import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+      using source = Pmem2Source.open("\${path}");
+      const maps = [];
+      let error;
+      while (error === undefined) {
+        try {
+          // Neighbours that the kernel can't join.
+          maps.push(Pmem2Map.from(source, { length: 4096 }));
+        } catch (refusal) {
+          error = refusal;
+        }
+      }
+      const heap = Array.from({ length: 16 }, () => new Uint8Array(2 ** 20));
+      postMessage([error.code, error.message, maps.length, heap.length]);
+      onmessage = () => {
+        for (const map of maps) map.close();
+        postMessage("closed");
+      };
+    \`);
+    const workers = Array.from({ length: 9 }, () =>
+      new Worker(new URL("file://" + program), { type: "module" }));
+    const answer = (worker) => new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => { event.preventDefault(); reject(new Error(event.message)); };
+    });
+    let maps = 0;
+    for (const [code, message, count] of await Promise.all(workers.map(answer))) {
+      if (code !== "ENOMEM" || !message.includes(\`\${count} maps\`)) throw new Error(message);
+      maps += count;
+    }
+    if (maps < 1000) throw new Error(\`\${maps} maps in all\`);
+    const closed = workers.map(answer);
+    for (const worker of workers) worker.postMessage("close");
+    await Promise.all(closed);
+    for (const worker of workers) worker.terminate();
+    Deno.removeSync(path);
+    Deno.removeSync(program);
+    console.log("alive");
+  `,
+    { deadline: 300_000 },
+  );
+  assertEquals([code, stdout], [0, "alive\n"], stderr);
+});
