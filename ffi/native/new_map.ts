@@ -158,8 +158,9 @@ function mapSource(
     const { flockfile, funlockfile } = fileFunctions();
     const file = processLock();
     const { pointer } = source;
+    const out = cell();
     flockfile(file);
-    const result = pmem2_map_new(cell(), config, pointer);
+    const result = pmem2_map_new(out, config, pointer);
     funlockfile(file);
     if (result !== 0) {
       const remedy = remedyOf(result, source, settings);
