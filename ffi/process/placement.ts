@@ -52,6 +52,11 @@ const DRAWS = 32;
  */
 const PARTS = [[45n, 46n], [48n, 56n]] as const;
 
+/** Where what all isolates share is looked for. */
+export function sharedPlace(): bigint {
+  return addressLimit() / 64n * PARTS[0][0];
+}
+
 /**
  * Aligned addresses at which a range of this size may lie, to be tried until one
  * is free. Drawn at random, since a place that somebody has just left is the

@@ -18,7 +18,7 @@ import {
 } from "../c/functions.ts";
 import { loaderFunctions } from "../c/library.ts";
 import { cString } from "../c/string.ts";
-import { addressLimit, pageSize } from "./placement.ts";
+import { pageSize, sharedPlace } from "./placement.ts";
 import { MUCH, requireStack } from "./stack.ts";
 
 /** What the page begins with. What it holds is the same for all that have this. */
@@ -55,7 +55,7 @@ export function sharedAllowance(): bigint {
 
 function find(): void {
   requireStack(MUCH);
-  const first = addressLimit() / 64n * 47n;
+  const first = sharedPlace();
   for (let i = 0n; i < PLACES; i++) {
     const address = first + i * DISTANCE;
     if (make(address) || isThere(address)) {
