@@ -20,7 +20,7 @@ import {
 import { callable, typeError } from "./input/caller.ts";
 import { granularities, type Granularity } from "./input/granularity.ts";
 import { optionNames, optionsOf } from "./input/options.ts";
-import { stdinLock } from "./process/lock.ts";
+import { processLock } from "./process/lock.ts";
 import { requireStack } from "./process/stack.ts";
 
 export { CrashError, type PendingStore };
@@ -443,7 +443,7 @@ function onlyOf(
  */
 export function preload(): void {
   for (const open of Object.values(functions)) open();
-  stdinLock();
+  processLock();
   libffiCall();
 }
 

@@ -22,6 +22,7 @@ import {
   reserve,
 } from "../process/address_space.ts";
 import { alignDown, alignUp } from "../process/alignment.ts";
+import { processLock } from "../process/lock.ts";
 import { checkMappingLimit, opened } from "../process/mapping_limit.ts";
 import { pageSize, places } from "../process/placement.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
@@ -139,8 +140,10 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     unmapDue();
     // What closing takes is opened now: the permission may be gone by then.
     if (listed) openUndoing();
-    // Before a map is made there is a look anyway.
+    // Before a map is made there is a look anyway; but what all isolates share has
+    // its place before anything else.
     if (listed) checkMappingLimit("pmem2_vm_reservation_new");
+    else processLock();
     this.#alignment = BigInt(reservationAlignment(size));
     // The more is for an alignment that libpmem2 then finds no use for.
     const taken = alignUp(BigInt(size), this.#alignment) + this.#alignment;

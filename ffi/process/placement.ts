@@ -52,7 +52,7 @@ const DRAWS = 32;
  */
 const PARTS = [[45n, 46n], [48n, 56n]] as const;
 
-/** Where what all isolates share is looked for. */
+/** Below this address is what all isolates share. */
 export function sharedPlace(): bigint {
   return addressLimit() / 64n * PARTS[0][0];
 }

@@ -55,9 +55,9 @@ export function sharedAllowance(): bigint {
 
 function find(): void {
   requireStack(MUCH);
-  const first = sharedPlace();
-  for (let i = 0n; i < PLACES; i++) {
-    const address = first + i * DISTANCE;
+  const behind = sharedPlace();
+  for (let i = 1n; i <= PLACES; i++) {
+    const address = behind - i * DISTANCE;
     if (make(address) || isThere(address)) {
       loaderFunctions().copy_out(words, address, 16n);
       lock = words[1]!;
