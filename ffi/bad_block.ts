@@ -14,20 +14,20 @@ import { callable } from "./input/caller.ts";
 
 const PMEM2_E_NO_BAD_BLOCK_FOUND = numberOf("PMEM2_E_NO_BAD_BLOCK_FOUND");
 
-/** A range of a source that can't be read. C's `struct pmem2_badblock`. */
+/** A range of a source that cannot be read. C's `struct pmem2_badblock`. */
 export interface Pmem2BadBlock {
-  /** First byte, in the source. */
+  /** The offset of the first byte in the source. */
   readonly offset: number;
-  /** Length in bytes. */
+  /** The length in bytes. */
   readonly length: number;
   /**
-   * Makes the range usable again, filled with zeros: what was in it is lost. C's
-   * `pmem2_badblock_clear`. A block that is no longer bad is left alone.
+   * Makes the range readable again, filled with zeros. The data in it is lost. A
+   * block that is no longer bad is left as it is. C's `pmem2_badblock_clear`.
    */
   clear(): void;
 }
 
-/** The source, as far as this file needs it: throws if it's closed. */
+/** Returns what this file needs of the source; throws if the source is closed. */
 export type LiveSource = (
   action: string,
 ) => { readonly pointer: SourcePointer; readonly path: string | null };
@@ -44,7 +44,7 @@ function newContext(
   return received();
 }
 
-/** Writes the next bad block to {@linkcode block}; false: there is none. */
+/** Writes the next bad block to {@linkcode block}. Returns false if there is none. */
 function next(context: BadBlockContextPointer, path: string | null): boolean {
   clearMessage();
   const result = rasFunctions().pmem2_badblock_next(context, block);
@@ -54,8 +54,8 @@ function next(context: BadBlockContextPointer, path: string | null): boolean {
 }
 
 /**
- * The bad blocks of a source at this moment. Listed at once, so that no native
- * context is left behind by a loop that ends early.
+ * Lists the bad blocks that a source has at this moment: all at once, so that a loop
+ * that ends early leaves no native context behind.
  */
 export function listBadBlocks(source: LiveSource): Pmem2BadBlock[] {
   const live = source("list the bad blocks");
@@ -75,12 +75,13 @@ class BadBlock implements Pmem2BadBlock {
   readonly offset: number;
   readonly length: number;
   readonly #source: LiveSource;
-  /** libpmem2's values, whatever becomes of the public ones. */
+  /** libpmem2's values, even if a caller changes the public ones. */
   readonly #offset: bigint;
   readonly #length: bigint;
 
   static {
-    // Whoever has a block must not make one over a pointer of their own.
+    // SAFETY: nobody can make a block of their own, with a pointer of their own, from
+    // a block that they have.
     Reflect.deleteProperty(this.prototype, "constructor");
   }
 
@@ -93,9 +94,9 @@ class BadBlock implements Pmem2BadBlock {
   }
 
   /**
-   * libpmem2 zeroes whatever range it's given, of good blocks too. So the block
-   * is looked for once more, and only what is found again is cleared: data
-   * that was written after an earlier clear stays.
+   * Clears the block, if it is still bad. libpmem2 would zero any range, even of good
+   * blocks, so the block is looked up once more: data that was written after an
+   * earlier clear stays.
    */
   clear(): void {
     const action = "clear the bad block";

@@ -28,11 +28,11 @@ import { requireStack } from "./process/stack.ts";
 export let nativeSourceOf: (value: unknown) => NativeSource | undefined;
 
 /**
- * What maps are made of: a file, a device DAX, or anonymous memory. C's
+ * Something that can be mapped: a file, a device DAX, or anonymous memory. C's
  * `struct pmem2_source`.
  *
- * A map keeps working when its source is closed. Until then a source that was
- * opened by its path owns a file descriptor, so close it, best with `using`.
+ * A source that was opened by path owns a file descriptor. Close it when you no
+ * longer need it, best with `using`; its maps keep working.
  *
  * @example One source, two maps
  * ```ts
@@ -76,7 +76,7 @@ export class Pmem2Source implements Disposable {
     return native;
   }
 
-  /** The source, if the range lies in it; anonymous memory refuses by itself. */
+  /** Checks that a range lies in the source; libpmem2 refuses anonymous memory itself. */
   static #covering(
     value: unknown,
     action: string,
@@ -90,22 +90,24 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * Opens a file, or a device DAX, as a source. Like `Deno.open` it takes read
-   * permission for the path, and write permission to open it for writing.
-   * C's `pmem2_source_from_fd` over open(2).
+   * Opens a file or a device DAX as a source, for reading and writing unless
+   * `options` say otherwise. Like `Deno.open`, this requires read permission for the
+   * path, and write permission if the file is opened for writing. C's
+   * `pmem2_source_from_fd`.
    *
    * @param path The path, or a `file:` URL.
-   * @param options How to open it: for reading and writing, unless told else.
-   * @returns The source, which owns the descriptor until it's closed.
-   * @throws {TypeError} If an argument has the wrong type.
+   * @param options How to open the file.
+   * @returns The source, which owns the descriptor until it is closed.
+   * @throws {TypeError} If an argument has the wrong type, or an option does not
+   * exist.
    * @throws {RangeError} If `size` or `mode` is not an integer in its range.
-   * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
-   * @throws {Pmem2Error} PMEM2_E_INVALID_FILE_TYPE if it's neither a regular
-   * file nor a device DAX; ENOSPC, with `call` "fallocate", if `size` is more
-   * than the disk has: the file is then as long as before. A new file stays, and
-   * is empty.
+   * @throws {Deno.errors.NotFound} If the file does not exist and neither `create`
+   * nor `createNew` is given. The other errors of `Deno.open` are thrown likewise.
+   * @throws {Pmem2Error} PMEM2_E_INVALID_FILE_TYPE if the path names neither a
+   * regular file nor a device DAX. ENOSPC, with `call` "fallocate", if the disk has
+   * no room for `size`: the file keeps its length, and a new file stays, empty.
    *
-   * @example A file of 1 MiB that can't run out of disk
+   * @example A file of 1 MiB whose blocks are allocated
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -131,20 +133,20 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * Makes a source of an open file descriptor, which stays the caller's: it must
-   * not be closed before the source's last use. If it is, and the number is
-   * given to another file, then that file is what gets mapped. C's
-   * `pmem2_source_from_fd`.
+   * Makes a source from an open file descriptor. The caller still owns the
+   * descriptor, and must keep it open until the source is no longer used. If the
+   * descriptor is closed before that and its number is given to another file, the
+   * other file is mapped. C's `pmem2_source_from_fd`.
    *
    * @param fd The descriptor, open for reading, or for reading and writing.
    * @returns The source.
    * @throws {TypeError} If `fd` is not a number.
    * @throws {RangeError} If `fd` is not an integer from 0 to 2^31 − 1.
-   * @throws {Pmem2Error} PMEM2_E_INVALID_FILE_HANDLE if it isn't open, or for
-   * writing only; PMEM2_E_INVALID_FILE_TYPE if it's neither a regular file nor
-   * a device DAX.
+   * @throws {Pmem2Error} PMEM2_E_INVALID_FILE_HANDLE if the descriptor is not open,
+   * or is open for writing only; PMEM2_E_INVALID_FILE_TYPE if it is neither a regular
+   * file nor a device DAX.
    *
-   * @example A descriptor that somebody else owns
+   * @example A descriptor that another source owns
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -159,19 +161,20 @@ export class Pmem2Source implements Disposable {
   static fromFd(fd: number): Pmem2Source {
     checkInteger("make a source", "fd", fd, 0, MAX_FD);
     requireStack();
-    // −0 is an integer, but no i32.
+    // −0 is an integer, but not an i32.
     return new Pmem2Source(NativeSource.fromFd(fd | 0, null, false));
   }
 
   /**
-   * Makes a source of anonymous memory, filled with zeros: every map of it gets
-   * its own, and it's gone with the map. C's `pmem2_source_from_anon`.
+   * Makes a source of anonymous memory. Each map of it has memory of its own, filled
+   * with zeros at first, which is lost when the map is closed. C's
+   * `pmem2_source_from_anon`.
    *
-   * @param size How many bytes a whole map has: 1 to 2^47.
+   * @param size The size in bytes: 1 to 2^47.
    * @returns The source.
    * @throws {TypeError} If `size` is not a number.
    * @throws {RangeError} If `size` is not an integer in its range.
-   * @throws {Pmem2Error} If there is no memory for the source itself.
+   * @throws {Pmem2Error} ENOMEM if there is no memory for the source itself.
    *
    * @example Scratch memory
    * ```ts
@@ -189,13 +192,14 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * Size in bytes at this moment: the file's, the device's, or the one that the
-   * anonymous memory was asked for with. C's `pmem2_source_size`.
+   * The current size in bytes of the file or device, or the size that was given for
+   * the anonymous memory. C's `pmem2_source_size`.
    *
+   * @returns The size in bytes.
    * @throws {TypeError} If the source is closed.
    * @throws {Pmem2Error} If the system refuses.
    *
-   * @example
+   * @example The size of anonymous memory
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -209,13 +213,15 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * What the offset and the length of a map must be a multiple of, in bytes: the
-   * page size, or a device DAX's alignment. C's `pmem2_source_alignment`.
+   * The alignment of the source in bytes: the page size, or the alignment of a device
+   * DAX. The `offset` and `length` of a map must be multiples of it. C's
+   * `pmem2_source_alignment`.
    *
+   * @returns The alignment in bytes.
    * @throws {TypeError} If the source is closed.
    * @throws {Pmem2Error} If the system refuses.
    *
-   * @example
+   * @example The page size
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -229,13 +235,13 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * The file descriptor, or null where the source is anonymous memory. It's the
-   * source's if that was opened by its path: don't close it. C's
-   * `pmem2_source_get_fd`.
+   * The file descriptor. Do not close it if the source was opened by path: the source
+   * owns it. C's `pmem2_source_get_fd`.
    *
+   * @returns The descriptor, or null if the source is anonymous memory.
    * @throws {TypeError} If the source is closed.
    *
-   * @example
+   * @example Anonymous memory has no descriptor
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -250,11 +256,12 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * The path as it was opened; null for a descriptor and for anonymous memory.
+   * The path, as it was given when the source was opened.
    *
+   * @returns The path, or null if the source is a descriptor or anonymous memory.
    * @throws {TypeError} If the source is closed.
    *
-   * @example
+   * @example Anonymous memory has no path
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -268,14 +275,15 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * Identifies the device of persistent memory that holds the source, for good:
-   * after a reboot, and in another machine too. C's `pmem2_source_device_id`.
+   * Identifies the persistent memory device that holds the source. The identifier
+   * stays the same after a reboot and in another machine. C's
+   * `pmem2_source_device_id`.
    *
    * @returns The identifier.
    * @throws {TypeError} If the source is closed.
-   * @throws {Pmem2Error} PMEM2_E_NOSUPP if it's not on persistent memory.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP if the source is not on persistent memory.
    *
-   * @example On a medium without one
+   * @example A source that is not on persistent memory
    * ```ts
    * import { Pmem2Error, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals, assertThrows } from "@std/assert";
@@ -290,15 +298,15 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * The NUMA node of the device of persistent memory that holds the source. C's
-   * `pmem2_source_numa_node`.
+   * Tells on which NUMA node the persistent memory device is that holds the source.
+   * C's `pmem2_source_numa_node`.
    *
    * @returns The number of the node.
    * @throws {TypeError} If the source is closed.
    * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory,
-   * PMEM2_E_DAX_REGION_NOT_FOUND if it's not on persistent memory.
+   * PMEM2_E_DAX_REGION_NOT_FOUND if the source is not on persistent memory.
    *
-   * @example On a medium without one
+   * @example A source that is not on persistent memory
    * ```ts
    * import { Pmem2Error, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals, assertThrows } from "@std/assert";
@@ -313,15 +321,15 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * How often the device lost power before it had written out what it held. If it
-   * hasn't changed, what was durable still is. C's
+   * Counts the unsafe shutdowns of the device: power losses with unflushed data. If
+   * the count has not changed since data was made durable, the data is intact. C's
    * `pmem2_source_device_usc`.
    *
-   * @returns The device's counter.
+   * @returns The count.
    * @throws {TypeError} If the source is closed.
-   * @throws {Pmem2Error} PMEM2_E_NOSUPP if it's not on persistent memory.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP if the source is not on persistent memory.
    *
-   * @example On a medium without one
+   * @example A source that is not on persistent memory
    * ```ts
    * import { Pmem2Error, Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals, assertThrows } from "@std/assert";
@@ -337,15 +345,15 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * Lists the ranges of the source that can't be read any more, as they are now.
-   * Off persistent memory there are none. C's `pmem2_badblock_context_new` and
+   * Lists the ranges of the source that cannot be read, as they are at the time of the
+   * call. Only persistent memory has such ranges. C's `pmem2_badblock_context_new` and
    * `pmem2_badblock_next`.
    *
-   * @returns An iterator over them.
+   * @returns An iterator over the ranges.
    * @throws {TypeError} If the source is closed.
    * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory.
    *
-   * @example Making a file readable again, with zeros where it was not
+   * @example Making all of a file readable again
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    *
@@ -364,19 +372,19 @@ export class Pmem2Source implements Disposable {
   }
 
   /**
-   * Reads from the source, not through a map: a bad block is an error here, where
-   * it would end the process on a map. C's `pmem2_source_pread_mcsafe`.
+   * Reads from the source without a map. A bad block is an error here; touching it
+   * through a map ends the process. C's `pmem2_source_pread_mcsafe`.
    *
-   * @param target Gets the bytes; its length says how many.
-   * @param offset Where to read, in bytes from the start of the source: 0 to
-   * its size less the length; 0 if it isn't given.
+   * @param target The array to fill. Its length says how many bytes are read.
+   * @param offset Where to start reading, in bytes from the start of the source.
+   * Defaults to 0.
    * @throws {TypeError} If an argument has the wrong type, or the source is
    * closed.
-   * @throws {RangeError} If it's past the end of the source.
-   * @throws {Pmem2Error} PMEM2_E_IO_FAIL at a bad block,
+   * @throws {RangeError} If the range reaches past the end of the source.
+   * @throws {Pmem2Error} PMEM2_E_IO_FAIL if there is a bad block in the range,
    * PMEM2_E_SOURCE_TYPE_NOT_SUPPORTED for anonymous memory.
    *
-   * @example
+   * @example Reading a part of a file
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -396,27 +404,28 @@ export class Pmem2Source implements Disposable {
     const length = writableLengthOf(action, "target", target);
     const native = Pmem2Source.#covering(this, action, offset, length);
     native.read(target, offset, length);
-    // libpmem2 doesn't tell how much was read: the file may have got shorter.
+    // libpmem2 does not tell how much it has read, and the file may have been cut.
     Pmem2Source.#covering(this, action, offset, length);
   }
 
   /**
-   * Writes to the source, not through a map. C's `pmem2_source_pwrite_mcsafe`.
+   * Writes to the source without a map. The source does not grow. C's
+   * `pmem2_source_pwrite_mcsafe`.
    *
-   * @param data The bytes.
-   * @param offset Where to write, in bytes from the start of the source: 0 to
-   * its size less the length. The source does not grow.
+   * @param data The bytes to write.
+   * @param offset Where to start writing, in bytes from the start of the source.
+   * Defaults to 0.
    * @throws {TypeError} If an argument has the wrong type, or the source is
    * closed.
-   * @throws {RangeError} If it's past the end of the source.
-   * @throws {Pmem2Error} PMEM2_E_IO_FAIL at a bad block,
-   * PMEM2_E_SOURCE_TYPE_NOT_SUPPORTED for anonymous memory, EBADF if the source
-   * was not opened for writing, EINVAL if its descriptor was opened for appending;
-   * ENOSPC, with `call` "fallocate", if the disk is full: then nothing was written.
-   * On a file system that can't allocate (see {@linkcode OpenOptions.size}) it
-   * comes from the write itself, and a part may have been written.
+   * @throws {RangeError} If the range reaches past the end of the source.
+   * @throws {Pmem2Error} PMEM2_E_IO_FAIL if there is a bad block in the range,
+   * PMEM2_E_SOURCE_TYPE_NOT_SUPPORTED for anonymous memory, EBADF if the source was
+   * not opened for writing, EINVAL if its descriptor was opened for appending. ENOSPC,
+   * with `call` "fallocate", if the disk is full: nothing is written then. On a file
+   * system that cannot allocate blocks (see {@linkcode OpenOptions.size}), the write
+   * itself fails with ENOSPC, and a part of the bytes may have been written.
    *
-   * @example
+   * @example Changing the first byte of a file
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -437,16 +446,20 @@ export class Pmem2Source implements Disposable {
     native.write(data, offset, length);
   }
 
-  /** Whether the source was closed. */
+  /**
+   * Whether the source is closed.
+   *
+   * @returns True if it is closed.
+   */
   get closed(): boolean {
     return Pmem2Source.#of(this, "tell whether the source is closed").closed;
   }
 
   /**
-   * Closes the source, and its descriptor if it was opened by its path. Its maps
-   * stay. Closing again does nothing. C's `pmem2_source_delete`.
+   * Closes the source, and its descriptor if it was opened by path. Maps of the source
+   * stay open. Closing again does nothing. C's `pmem2_source_delete`.
    *
-   * @example
+   * @example Closing a source
    * ```ts
    * import { Pmem2Source } from "@pmem2/pmem2";
    * import { assert } from "@std/assert";
@@ -460,17 +473,17 @@ export class Pmem2Source implements Disposable {
     Pmem2Source.#of(this, "close the source").close();
   }
 
-  /** Closes the source at the end of a `using`'s block. */
+  /** Closes the source at the end of the block in which `using` declares it. */
   [Symbol.dispose](): void {
     Pmem2Source.#of(this, "dispose of the source").close();
   }
 
-  /** What `console.log` shows: path, size, and what it's made of. */
+  /** The text that `console.log` shows: path, size, and kind of source. */
   [Symbol.for("Deno.customInspect")](
     _inspect: unknown,
     options?: Deno.InspectOptions,
   ): string {
-    // What is printed to find an error must not throw one.
+    // Printing an object to find an error must not throw another.
     if (!(isObject(this) && #native in this)) return "Pmem2Source {}";
     const canvas = canvasOf(options);
     const native = this.#native;
@@ -481,7 +494,7 @@ export class Pmem2Source implements Disposable {
       size = native.size;
       fd = native.anonymous ? null : native.descriptor;
     } catch {
-      // Whoever owns the descriptor has closed it.
+      // The owner of the descriptor has closed it.
     }
     const { path, anonymous } = native;
     return canvas.indent(drawSource({ size, path, fd, anonymous }, canvas));

@@ -57,7 +57,7 @@ import {
 import { addressLimit, pageSize } from "./process/placement.ts";
 import { nativeSourceOf, type Pmem2Source } from "./source.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { isObject, isRange } = argument;
 const { mapOf, nativeMapOf, withoutViews } = maps;
 const { countOf, NUMBERS_ONLY, startOf } = range;
@@ -73,19 +73,20 @@ const walkOptionNames = optionNames<WalkOptions>({
 const closeOptionNames = optionNames<{ maps?: boolean }>({ maps: true });
 
 /**
- * A range of addresses that belongs to its maps alone, so that several files lie
- * side by side in memory. C's `struct pmem2_vm_reservation`.
+ * A range of addresses that is reserved for maps, so that several files can lie side
+ * by side in memory. C's `struct pmem2_vm_reservation`.
  *
- * It is one memory, made of its maps: {@linkcode Pmem2VmReservation.view} is an array
- * over several of them, and copies, stores and flushes go across their borders. As
- * address space is free, reserve much, and map the next part of a file behind the
- * last one when it grows.
+ * A reservation can be used like one large map: {@linkcode Pmem2VmReservation.view}
+ * returns one array over several of its maps, and copies, stores and flushes may
+ * cross the borders between them. Address space costs nothing, so reserve plenty:
+ * when a file grows, its next part can be mapped right after the last one.
  *
- * It is an iterable of its maps in the order of their addresses. Close it when it
- * isn't needed any more, best with `using`, which closes its maps, too.
+ * Iterating over a reservation yields its maps in address order. Close it when you
+ * no longer need it, best with `using`, which closes its maps as well.
  *
- * A reservation belongs to one worker, or to the main one: libpmem2 takes no lock
- * when it searches.
+ * A reservation belongs to the worker, or the main thread, that made it: libpmem2
+ * takes no lock when it searches. If that worker ends without closing it, the
+ * addresses stay reserved until the process ends.
  *
  * @example Two files side by side, walked in address order
  * ```ts
@@ -108,7 +109,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   /**
    * Reserves a range of addresses. C's `pmem2_vm_reservation_new`.
    *
-   * @param size How many bytes, a multiple of the page size: up to 2^47.
+   * @param size The size in bytes: a multiple of the page size, up to 2^47.
    * With `address`, the caller chooses the place. While libpmem2 maps a file on a
    * file system without DAX, it leaves the place of the map free for a moment, and
    * memory that the kernel puts there at that moment is lost. So choose a part of
@@ -117,13 +118,15 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    *
    * @param options The `address` of the first byte: 2 MiB-aligned; 1 GiB-aligned
    * for sizes >= 2 GiB.
-   * @throws {TypeError} If an argument has the wrong type.
-   * @throws {RangeError} If `size` is not an integer in its range, or `address`
-   * not a multiple of what the size asks for, or past the address space.
-   * @throws {Pmem2Error} PMEM2_E_LENGTH_UNALIGNED; PMEM2_E_MAPPING_EXISTS if
-   * something is at `address`; ENOMEM if there is no such room.
+   * @throws {TypeError} If an argument has the wrong type, or an option does not
+   * exist.
+   * @throws {RangeError} If `size` is not an integer in its range, or if `address`
+   * is not aligned or reaches past the address space.
+   * @throws {Pmem2Error} PMEM2_E_LENGTH_UNALIGNED if `size` is not a multiple of the
+   * page size, PMEM2_E_MAPPING_EXISTS if something else is mapped at `address`,
+   * ENOMEM if no free range is large enough.
    *
-   * @example Where the caller wants it
+   * @example At an address of the caller's choice
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -164,9 +167,10 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Address of the first byte. It changes when the head is cut off. C's
-   * `pmem2_vm_reservation_get_address`.
+   * The address of the first byte. It changes when the reservation is shrunk at its
+   * start. C's `pmem2_vm_reservation_get_address`.
    *
+   * @returns The address.
    * @throws {TypeError} If the reservation is closed.
    */
   get address(): bigint {
@@ -174,8 +178,9 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Size in bytes. C's `pmem2_vm_reservation_get_size`.
+   * The size in bytes. C's `pmem2_vm_reservation_get_size`.
    *
+   * @returns The size in bytes.
    * @throws {TypeError} If the reservation is closed.
    */
   get size(): number {
@@ -183,13 +188,15 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * The `struct pmem2_vm_reservation *`, for other native code, until the
-   * reservation is closed. What such code maps into it is found and walked here,
-   * and can be read, but not closed.
+   * The `struct pmem2_vm_reservation *`, for use by other native code. It is valid
+   * until the reservation is closed. Maps that such code makes in the reservation can
+   * be found, walked and read through this object, but not closed.
    *
-   * Unsafe, since libpmem2 takes no lock when it searches: to use it on another
-   * thread would end the process or corrupt memory. So would deleting it.
+   * Unsafe: that code must not delete the reservation, and must not use it on another
+   * thread, since libpmem2 takes no lock when it searches. Either ends the process or
+   * corrupts memory.
    *
+   * @returns The pointer as an integer.
    * @throws {TypeError} If the reservation is closed.
    */
   get unsafeHandle(): bigint {
@@ -201,18 +208,18 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * `pmem2_config_set_vm_reservation`.
    *
    * @param source What to map.
-   * @param options Which part of it, how, and where: without `at`, in the first
-   * gap that it fits in.
+   * @param options Which part of the source to map, how, and where. Without `at`,
+   * the map goes to the first gap that is large enough.
    * @returns The map.
-   * @throws {TypeError} If an argument has the wrong type, or the source or the
-   * reservation is closed.
-   * @throws {RangeError} If a number is out of its range, if the map would reach
-   * past the end of the source or of the reservation, or if no gap is long enough.
-   * @throws {Pmem2Error} PMEM2_E_MAPPING_EXISTS if there is a map already,
-   * PMEM2_E_OFFSET_UNALIGNED if `at` is not a multiple of the page size; and those
-   * of {@linkcode Pmem2Map.open}.
+   * @throws {TypeError} If an argument has the wrong type, an option does not
+   * exist, or the source or the reservation is closed.
+   * @throws {RangeError} If a number is out of range, if the map would reach past
+   * the end of the source or of the reservation, or if no gap is large enough.
+   * @throws {Pmem2Error} PMEM2_E_MAPPING_EXISTS if another map is in the way,
+   * PMEM2_E_OFFSET_UNALIGNED if `at` is not a multiple of the page size, or a code
+   * that {@linkcode Pmem2Map.open} lists.
    *
-   * @example
+   * @example Two maps of one source, side by side
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -225,12 +232,14 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    */
   map(source: Pmem2Source, options?: ReservationMapOptions): Pmem2Map;
   /**
-   * Opens a file, maps it, and lets go of the descriptor.
+   * Opens a file, maps it into the reservation, and closes the descriptor: see
+   * {@linkcode Pmem2Map.open}.
    *
    * @param path The path, or a `file:` URL.
    * @param options How to open the file, how to map it, and where.
    * @returns The map.
-   * @throws {Deno.errors.NotFound} And the others that `Deno.open` throws.
+   * @throws {Deno.errors.NotFound} If the file does not exist and neither `create`
+   * nor `createNew` is given. The other errors of `Deno.open` are thrown likewise.
    */
   map(
     path: string | URL,
@@ -262,7 +271,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
     const path = pathOf(action, from);
     const native = Pmem2VmReservation.#live(this, action);
     const { at, offset, length } = settings.map;
-    // Before the file is grown: it will have at least its new size.
+    // Checked before the file grows: it will be at least as long as `size`.
     const least = (settings.file.size ?? 0) - offset;
     checkPlace(action, native, at, length ?? Math.max(least, 1));
     const source = NativeSource.open(path, settings.file);
@@ -274,15 +283,15 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * `pmem2_vm_reservation_map_find`.
    *
    * @param offset Where the range starts, in bytes from the start of the
-   * reservation.
-   * @param length How many bytes, 1 if it isn't given; what is past the end of the
-   * reservation is empty. 0 finds the map that contains `offset`, as 1 does.
-   * @returns The map, or null.
+   * reservation. The range may reach past the end of the reservation.
+   * @param length How many bytes the range has. Defaults to 1, and 0 means the same:
+   * the map that contains `offset`.
+   * @returns The map, or null if no map intersects the range.
    * @throws {TypeError} If an argument is not a number, or the reservation is
    * closed.
    * @throws {RangeError} If an argument is not a non-negative safe integer.
    *
-   * @example
+   * @example Finding a map by a byte, and by a range
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -310,10 +319,10 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Finds the map with the lowest address. C's
    * `pmem2_vm_reservation_map_find_first`.
    *
-   * @returns The map, or null if there is none.
+   * @returns The map, or null if the reservation has no maps.
    * @throws {TypeError} If the reservation is closed.
    *
-   * @example
+   * @example An empty reservation
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -330,10 +339,10 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Finds the map with the highest address. C's
    * `pmem2_vm_reservation_map_find_last`.
    *
-   * @returns The map, or null if there is none.
+   * @returns The map, or null if the reservation has no maps.
    * @throws {TypeError} If the reservation is closed.
    *
-   * @example
+   * @example A single map is the first and the last
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -353,11 +362,11 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * `pmem2_vm_reservation_map_find_next`.
    *
    * @param map A map of this reservation.
-   * @returns The map behind it, or null if it's the last.
+   * @returns The map with the next higher address, or null if `map` is the last.
    * @throws {TypeError} If `map` is not a map, is closed, or is not in this
-   * reservation; or if the reservation is closed.
+   * reservation, or if the reservation is closed.
    *
-   * @example
+   * @example The map after a gap
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -365,8 +374,8 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * using source = Pmem2Source.anonymous(4096);
    * using reservation = new Pmem2VmReservation(16_384);
    * const map = reservation.map(source, { at: 4096 });
-   * const behind = reservation.map(source, { at: 12_288 });
-   * assertEquals(reservation.findNext(map), behind);
+   * const next = reservation.map(source, { at: 12_288 });
+   * assertEquals(reservation.findNext(map), next);
    * ```
    */
   findNext(map: Pmem2Map): Pmem2Map | null {
@@ -380,11 +389,11 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * `pmem2_vm_reservation_map_find_prev`.
    *
    * @param map A map of this reservation.
-   * @returns The map before it, or null if it's the first.
+   * @returns The map with the next lower address, or null if `map` is the first.
    * @throws {TypeError} If `map` is not a map, is closed, or is not in this
-   * reservation; or if the reservation is closed.
+   * reservation, or if the reservation is closed.
    *
-   * @example
+   * @example The first map has no predecessor
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -402,14 +411,14 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Walks the maps in address order, over `pmem2_vm_reservation_map_find_first`
-   * and `_next`. Maps may be closed and made meanwhile: the walk goes on over
-   * what there is.
+   * Walks the maps in address order, with `pmem2_vm_reservation_map_find_first` and
+   * `pmem2_vm_reservation_map_find_next`. Maps may be made and closed during the
+   * walk: each step goes to the next map that exists at that time.
    *
-   * @returns An iterator.
+   * @returns An iterator over the maps.
    * @throws {TypeError} If the reservation is closed.
    *
-   * @example
+   * @example Closing all maps
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -427,17 +436,18 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Walks the maps of a part of the reservation; backwards with `reverse`, over
-   * `pmem2_vm_reservation_map_find_last` and `_prev`. The part is fixed when the
-   * walk is made, in addresses.
+   * Walks the maps of the reservation, or of a part of it. With `reverse` it walks
+   * from the last map to the first, with `pmem2_vm_reservation_map_find_last` and
+   * `pmem2_vm_reservation_map_find_prev`. The offsets `from` and `to` are turned into
+   * addresses when the walk starts.
    *
-   * @param options Which part, and the direction.
-   * @returns An iterator.
-   * @throws {TypeError} If an option has the wrong type, or the reservation is
-   * closed.
+   * @param options Which part to walk, and in which direction.
+   * @returns An iterator over the maps.
+   * @throws {TypeError} If an option has the wrong type or does not exist, or the
+   * reservation is closed.
    * @throws {RangeError} If `from` or `to` is not a non-negative safe integer.
    *
-   * @example Backwards
+   * @example Walking backwards
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -466,13 +476,13 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Walks the free ranges in address order. They have whole pages: a map of 5,000
-   * bytes leaves no gap before the end of its second page.
+   * Walks the free ranges in address order. They consist of whole pages: with pages
+   * of 4,096 bytes, a map of 5,000 bytes takes 8,192.
    *
-   * @returns An iterator.
+   * @returns An iterator over the free ranges.
    * @throws {TypeError} If the reservation is closed.
    *
-   * @example
+   * @example Gaps before and after a map
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -491,28 +501,28 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * The maps as one memory: a view on a range, across the borders of the maps in it,
-   * without a copy. Needs `--allow-ffi` without a path.
+   * Makes a view on a range, without a copy and across the borders of the maps in
+   * it. Requires `--allow-ffi` without a path.
    *
-   * All of the range must be mapped. It may lie in the last page of a file behind
-   * the file's end: that is memory alone, which never reaches the file.
+   * All of the range must be mapped. The rest of a file's last page, after the end of
+   * the file, counts as mapped: stores to it stay in memory and never reach the file.
    *
-   * The view is empty as soon as a map under it is closed, whether the range reaches
-   * to what's left or not; views that lie in other maps stay. It's made anew at each
-   * call, its buffer is not: views over the same maps share one, over all of them,
-   * so that `byteOffset` needn't be 0. What is said at {@linkcode Pmem2Map.buffer}
-   * of transferring it holds for all of its maps.
+   * Closing any of the maps that the view's buffer covers empties the view. Each call
+   * makes a new view, but views over the same maps share one buffer, which covers
+   * those maps as a whole; so `byteOffset` may be greater than 0. If the buffer is
+   * transferred, none of these maps can be closed: see {@linkcode Pmem2Map.buffer}.
    *
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
-   * @returns The view, a new one at each call.
-   * @throws {TypeError} If an argument is not a number; if one of the maps is not
-   * both readable and writable, or was made by other native code; if the buffer was
-   * transferred; or if the reservation is closed.
-   * @throws {RangeError} If the range is past the end of the reservation, or not all
-   * of it is mapped: the message names the first offset that is free.
-   * @throws {Deno.errors.NotCapable} Without the permission.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the
+   * reservation.
+   * @returns A new view.
+   * @throws {TypeError} If an argument is not a number, if one of the maps is not both
+   * readable and writable or was made by other native code, if the buffer was
+   * transferred, or if the reservation is closed.
+   * @throws {RangeError} If the range reaches past the end of the reservation, or if a
+   * part of it is not mapped: the message gives the first offset that is free.
+   * @throws {Deno.errors.NotCapable} If `--allow-ffi` is missing or has a path.
    *
    * @example Two files as one array
    * ```ts
@@ -547,15 +557,15 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Copies bytes out of the reservation, across the borders of its maps. All of the
    * range must be mapped.
    *
-   * @param target Gets the bytes; its length says how many.
-   * @param offset Where to read, in bytes from the start of the reservation; 0 if it
-   * isn't given.
+   * @param target The array to fill. Its length says how many bytes are read.
+   * @param offset Where to start reading, in bytes from the start of the reservation.
+   * Defaults to 0.
    * @throws {TypeError} If an argument has the wrong type, if one of the maps is not
    * readable, or if the reservation is closed.
-   * @throws {RangeError} If it's past the end of the reservation, or not all of it is
-   * mapped: the message names the first offset that is free.
+   * @throws {RangeError} If the range reaches past the end of the reservation, or if a
+   * part of it is not mapped: the message gives the first offset that is free.
    *
-   * @example
+   * @example The end of one file and the start of the next
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -582,25 +592,25 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Copies bytes into the reservation, across the borders of its maps, and makes them
-   * durable unless told else: each map's part as that map's granularity wants, with
-   * one wait for all. The bytes may come from the reservation itself. All of the range
-   * must be mapped; if it isn't, nothing is stored.
+   * Copies bytes into the reservation, across the borders of its maps. They are durable
+   * when this returns, unless `options` say otherwise. Each map is flushed as its
+   * granularity requires, with one drain for all. The bytes may come from the
+   * reservation itself. All of the range must be mapped; otherwise nothing is stored.
    *
    * A copy is not atomic: see {@linkcode Pmem2Map.write}.
    *
-   * @param data The bytes.
-   * @param offset Where to write, in bytes from the start of the reservation; 0 if it
-   * isn't given.
+   * @param data The bytes to write.
+   * @param offset Where to start writing, in bytes from the start of the reservation.
+   * Defaults to 0.
    * @param options Whether and how to flush.
-   * @throws {TypeError} If an argument has the wrong type, if one of the maps is not
-   * writable, or if the reservation is closed.
-   * @throws {RangeError} If it's past the end of the reservation, or not all of it is
-   * mapped: the message names the first offset that is free.
-   * @throws {Pmem2Error} If the system refuses to make a part durable: the first error
-   * of several, after all parts were tried.
+   * @throws {TypeError} If an argument has the wrong type, an option does not exist, if
+   * one of the maps is not writable, or if the reservation is closed.
+   * @throws {RangeError} If the range reaches past the end of the reservation, or if a
+   * part of it is not mapped: the message gives the first offset that is free.
+   * @throws {Pmem2Error} If the system refuses to make a part durable. All parts are
+   * tried, then the first error is thrown.
    *
-   * @example
+   * @example A text across the border of two files
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -627,19 +637,20 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Copies bytes within the reservation, across the borders of its maps, also where
-   * the two ranges overlap, and makes them durable unless told else. All of both
-   * ranges must be mapped; if they aren't, nothing is stored.
+   * Copies bytes within the reservation, across the borders of its maps; the two
+   * ranges may overlap. The copy is durable when this returns, unless `options` say
+   * otherwise. All of both ranges must be mapped; otherwise nothing is stored.
    *
-   * @param target Where to, in bytes from the start of the reservation.
-   * @param source Where from, likewise.
-   * @param length How many bytes.
+   * @param target Where to copy to, in bytes from the start of the reservation.
+   * @param source Where to copy from, in bytes from the start of the reservation.
+   * @param length How many bytes to copy.
    * @param options Whether and how to flush.
-   * @throws {TypeError} If an argument has the wrong type, if a map of the source is
-   * not readable or one of the target not writable, or if the reservation is closed.
-   * @throws {RangeError} If one of the ranges is past the end of the reservation, or
-   * not all of it is mapped: the message names the first offset that is free.
-   * @throws {Pmem2Error} As {@linkcode Pmem2VmReservation.write} does.
+   * @throws {TypeError} If an argument has the wrong type, an option does not exist, if
+   * a map of the source range is not readable or one of the target range not writable,
+   * or if the reservation is closed.
+   * @throws {RangeError} If one of the ranges reaches past the end of the reservation,
+   * or if a part of it is not mapped: the message gives the first offset that is free.
+   * @throws {Pmem2Error} If {@linkcode Pmem2VmReservation.write} would throw one.
    *
    * @example From one map to the next
    * ```ts
@@ -670,23 +681,23 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Sets bytes of the reservation to a value, across the borders of its maps, and
-   * makes them durable unless told else. All of the range must be mapped; if it
-   * isn't, nothing is stored.
+   * Sets bytes of the reservation to a value, across the borders of its maps. They are
+   * durable when this returns, unless `options` say otherwise. All of the range must be
+   * mapped; otherwise nothing is stored.
    *
    * @param value The value of each byte: 0 to 255.
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes to set. Defaults to the rest of the reservation.
    * @param options Whether and how to flush.
-   * @throws {TypeError} If an argument has the wrong type, if one of the maps is not
-   * writable, or if the reservation is closed.
-   * @throws {RangeError} If `value` is not a byte; if the range is past the end of the
-   * reservation, or not all of it is mapped: the message names the first offset that is
-   * free.
-   * @throws {Pmem2Error} As {@linkcode Pmem2VmReservation.write} does.
+   * @throws {TypeError} If an argument has the wrong type, an option does not exist, if
+   * one of the maps is not writable, or if the reservation is closed.
+   * @throws {RangeError} If `value` is not an integer from 0 to 255, if the range
+   * reaches past the end of the reservation, or if a part of it is not mapped: the
+   * message gives the first offset that is free.
+   * @throws {Pmem2Error} If {@linkcode Pmem2VmReservation.write} would throw one.
    *
-   * @example
+   * @example Filling across a border
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -715,19 +726,20 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Makes stores durable, in all maps of the range: flushes each as its granularity
-   * wants, and drains once. What is free is skipped.
+   * Makes the stores to a range durable in all of its maps: flushes each map as its
+   * granularity requires, and drains once. Gaps are skipped.
    *
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the
+   * reservation.
    * @throws {TypeError} If an argument has the wrong type, if one of the maps is
    * neither readable nor writable, or if the reservation is closed.
-   * @throws {RangeError} If the range is past the end of the reservation.
-   * @throws {Pmem2Error} If the system refuses for one of the maps: the first error of
-   * several, after all maps were tried.
+   * @throws {RangeError} If the range reaches past the end of the reservation.
+   * @throws {Pmem2Error} If the system refuses for one of the maps. All maps are tried,
+   * then the first error is thrown.
    *
-   * @example
+   * @example Stores to two files
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -758,18 +770,19 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Starts to make stores durable, in all maps of the range; they are after
-   * {@linkcode Pmem2VmReservation.drain}. What is free is skipped.
+   * Flushes the stores to a range in all of its maps. They are durable once
+   * {@linkcode Pmem2VmReservation.drain} returns. Gaps are skipped.
    *
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the
+   * reservation.
    * @throws {TypeError} If an argument has the wrong type, if one of the maps is
    * neither readable nor writable, or if the reservation is closed.
-   * @throws {RangeError} If the range is past the end of the reservation.
-   * @throws {Pmem2Error} As {@linkcode Pmem2VmReservation.persist} does.
+   * @throws {RangeError} If the range reaches past the end of the reservation.
+   * @throws {Pmem2Error} If {@linkcode Pmem2VmReservation.persist} would throw one.
    *
-   * @example
+   * @example Two ranges, and one wait for both
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -783,7 +796,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    */
   flush(offset?: number, length?: number): void;
   /**
-   * Starts to make the stores to a view durable.
+   * Flushes the stores to a view.
    *
    * @param view A typed array or a `DataView` on the buffer of one of the reservation's
    * views, or of one of its maps.
@@ -798,11 +811,12 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Waits until everything that was flushed of its maps is durable.
+   * Waits until everything that was flushed in its maps is durable.
    *
    * @throws {TypeError} If the reservation is closed.
+   * @throws {Pmem2Error} If a flush of one of the maps failed at page granularity.
    *
-   * @example
+   * @example Waiting for the flush of a map
    * ```ts
    * import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -817,19 +831,20 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Makes stores durable beyond the power-fail protected buffers of the hardware, in
-   * all maps of the range: see {@linkcode Pmem2Map.deepFlush}. What is free is skipped.
+   * Deep flushes the stores to a range in all of its maps: see
+   * {@linkcode Pmem2Map.deepFlush}. Gaps are skipped.
    *
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the
+   * reservation.
    * @throws {TypeError} If an argument has the wrong type, if one of the maps is
    * neither readable nor writable, or if the reservation is closed.
-   * @throws {RangeError} If the range is past the end of the reservation.
-   * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory, or if the system
-   * refuses: the first error of several, after all maps were tried.
+   * @throws {RangeError} If the range reaches past the end of the reservation.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP for anonymous memory, or another code if the
+   * system refuses. All maps are tried, then the first error is thrown.
    *
-   * @example
+   * @example Deep flushing three bytes
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -843,7 +858,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    */
   deepFlush(offset?: number, length?: number): void;
   /**
-   * Makes the stores to a view durable in this way.
+   * Deep flushes the stores to a view.
    *
    * @param view A typed array or a `DataView` on the buffer of one of the reservation's
    * views, or of one of its maps.
@@ -858,20 +873,23 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * {@linkcode Pmem2VmReservation.persist} on other threads: the event loop runs on.
-   * Maps that it is under way for can't be closed. What becomes durable is what the
-   * memory holds when this is called.
+   * Does what {@linkcode Pmem2VmReservation.persist} does on other threads, without
+   * blocking the event loop. It makes durable what the range holds at the time of the
+   * call. The maps in the range cannot be closed until their flushes are done.
    *
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
-   * @returns A promise that settles when all maps are done.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the
+   * reservation.
+   * @returns A promise that resolves when the stores are durable. It settles when the
+   * flushes of all maps are done.
    * @throws {TypeError} Rejects if an argument has the wrong type, if one of the maps
    * is neither readable nor writable, or if the reservation is closed.
-   * @throws {RangeError} Rejects if the range is past the end of the reservation.
-   * @throws {Pmem2Error} Rejects as {@linkcode Pmem2VmReservation.persist} throws.
+   * @throws {RangeError} Rejects if the range reaches past the end of the reservation.
+   * @throws {Pmem2Error} Rejects if {@linkcode Pmem2VmReservation.persist} would throw
+   * one.
    *
-   * @example
+   * @example Persisting two files at once
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -891,7 +909,8 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    *
    * @param view A typed array or a `DataView` on the buffer of one of the reservation's
    * views, or of one of its maps.
-   * @returns A promise that settles when all maps are done.
+   * @returns A promise that resolves when the stores are durable. It settles when the
+   * flushes of all maps are done.
    */
   persistAsync(view: ArrayBufferView): Promise<void>;
   async persistAsync(
@@ -906,20 +925,23 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * {@linkcode Pmem2VmReservation.deepFlush} on other threads: the event loop runs on.
-   * Maps that it is under way for can't be closed.
+   * Does what {@linkcode Pmem2VmReservation.deepFlush} does on other threads, without
+   * blocking the event loop. The maps in the range cannot be closed until their flushes
+   * are done.
    *
-   * @param offset Where to start, in bytes from the start of the reservation; 0 if it
-   * isn't given.
-   * @param length How many bytes; without it, to the end of the reservation.
-   * @returns A promise that settles when all maps are done.
+   * @param offset Where the range starts, in bytes from the start of the reservation.
+   * Defaults to 0.
+   * @param length How many bytes the range has. Defaults to the rest of the
+   * reservation.
+   * @returns A promise that resolves when the stores are durable. It settles when the
+   * flushes of all maps are done.
    * @throws {TypeError} Rejects if an argument has the wrong type, if one of the maps
    * is neither readable nor writable, or if the reservation is closed.
-   * @throws {RangeError} Rejects if the range is past the end of the reservation.
-   * @throws {Pmem2Error} Rejects as {@linkcode Pmem2VmReservation.deepFlush} throws;
-   * without libpmem2's message, which stays on the other thread.
+   * @throws {RangeError} Rejects if the range reaches past the end of the reservation.
+   * @throws {Pmem2Error} Rejects if {@linkcode Pmem2VmReservation.deepFlush} would throw
+   * one. The error lacks libpmem2's message, which stays on the other thread.
    *
-   * @example
+   * @example Deep flushing three bytes
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -937,7 +959,8 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    *
    * @param view A typed array or a `DataView` on the buffer of one of the reservation's
    * views, or of one of its maps.
-   * @returns A promise that settles when all maps are done.
+   * @returns A promise that resolves when the stores are durable. It settles when the
+   * flushes of all maps are done.
    */
   deepFlushAsync(view: ArrayBufferView): Promise<void>;
   async deepFlushAsync(
@@ -952,17 +975,18 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Makes the reservation longer, at its end and where it is: if something else is
-   * behind it, that fails. C's `pmem2_vm_reservation_extend`.
+   * Extends the reservation at its end. Its address does not change, so this fails if
+   * something else is mapped there. C's `pmem2_vm_reservation_extend`.
    *
-   * @param size How many bytes more, a multiple of the page size. The whole may
-   * have up to 2^47.
+   * @param size How many bytes to add: a multiple of the page size. The new size may
+   * be up to 2^47.
    * @throws {TypeError} If `size` is not a number, or the reservation is closed.
    * @throws {RangeError} If `size` is not an integer in its range.
-   * @throws {Pmem2Error} PMEM2_E_LENGTH_UNALIGNED; PMEM2_E_MAPPING_EXISTS if
-   * something is behind it; ENOMEM.
+   * @throws {Pmem2Error} PMEM2_E_LENGTH_UNALIGNED if `size` is not a multiple of the
+   * page size, PMEM2_E_MAPPING_EXISTS if something else is mapped after the
+   * reservation, ENOMEM if the system refuses.
    *
-   * @example
+   * @example Adding two pages
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -980,21 +1004,22 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Gives back a free part at the start or at the end. When it's at the start, the
-   * address of the reservation changes, and with it all offsets. C's
+   * Removes a free range from the start or the end of the reservation. At the start,
+   * this changes the address of the reservation and the offsets of all maps in it. C's
    * `pmem2_vm_reservation_shrink`.
    *
-   * @param offset Where the part starts, in bytes from the start of the
-   * reservation: a multiple of the page size.
-   * @param size How many bytes, likewise.
-   * @throws {TypeError} If an argument is not a number, or the reservation is
-   * closed.
-   * @throws {RangeError} If it's past the end of the reservation.
-   * @throws {Pmem2Error} PMEM2_E_NOSUPP in the middle, or for the whole;
-   * PMEM2_E_VM_RESERVATION_NOT_EMPTY; PMEM2_E_OFFSET_UNALIGNED;
-   * PMEM2_E_LENGTH_UNALIGNED; PMEM2_E_LENGTH_OUT_OF_RANGE for size 0.
+   * @param offset Where the range starts, in bytes from the start of the reservation:
+   * a multiple of the page size.
+   * @param size How many bytes to remove: a multiple of the page size.
+   * @throws {TypeError} If an argument is not a number, if the reservation is closed,
+   * or if other native code has memory in it.
+   * @throws {RangeError} If the range reaches past the end of the reservation.
+   * @throws {Pmem2Error} PMEM2_E_NOSUPP if the range is in the middle, or is the whole
+   * reservation; PMEM2_E_VM_RESERVATION_NOT_EMPTY if a map is in the range;
+   * PMEM2_E_OFFSET_UNALIGNED or PMEM2_E_LENGTH_UNALIGNED if `offset` or `size` is not a
+   * multiple of the page size; PMEM2_E_LENGTH_OUT_OF_RANGE if `size` is 0.
    *
-   * @example
+   * @example Removing the first page
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals } from "@std/assert";
@@ -1021,22 +1046,27 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
     native.shrink(offset, size);
   }
 
-  /** Whether the reservation was closed. */
+  /**
+   * Whether the reservation is closed.
+   *
+   * @returns True if it is closed.
+   */
   get closed(): boolean {
     return Pmem2VmReservation.#of(this, "tell whether it is closed").closed;
   }
 
   /**
-   * Gives the addresses back. Closing again does nothing. C's
+   * Closes the reservation, which frees its addresses. Closing again does nothing. C's
    * `pmem2_vm_reservation_delete`.
    *
-   * @param options Whether to close its maps first, with `maps: true`: all of them,
-   * or none if one can't be closed.
-   * @throws {TypeError} If an option has the wrong type; or, with `maps`, if one
-   * of the maps can't be closed: then none is.
-   * @throws {Pmem2Error} PMEM2_E_VM_RESERVATION_NOT_EMPTY if it has maps.
+   * @param options With `maps: true`, the maps in the reservation are closed first: all
+   * of them, or none if one cannot be closed.
+   * @throws {TypeError} If an option has the wrong type or does not exist, or if `maps`
+   * is true and one of the maps cannot be closed. Nothing is closed then.
+   * @throws {Pmem2Error} PMEM2_E_VM_RESERVATION_NOT_EMPTY if the reservation has maps
+   * and `maps` is not true.
    *
-   * @example
+   * @example Closing a reservation together with its maps
    * ```ts
    * import { Pmem2Error, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
    * import { assertEquals, assertThrows } from "@std/assert";
@@ -1058,9 +1088,10 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Closes the reservation and its maps at the end of a `using`'s block.
+   * Closes the reservation and its maps at the end of the block in which `using`
+   * declares it.
    *
-   * @throws {TypeError} If one of the maps can't be closed: then nothing is.
+   * @throws {TypeError} If one of the maps cannot be closed. Nothing is closed then.
    */
   [Symbol.dispose](): void {
     const action = "dispose of the reservation";
@@ -1068,12 +1099,14 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   }
 
   /**
-   * Closes the reservation and its maps at the end of an `await using`'s block, after
-   * the asynchronous flushes that are pending.
+   * Waits for pending asynchronous flushes, then closes the reservation and its maps, at
+   * the end of the block in which `await using` declares it.
    *
-   * @throws {TypeError} Rejects if one of the maps can't be closed: then nothing is.
+   * @returns A promise that resolves when the reservation is closed.
+   * @throws {TypeError} Rejects if one of the maps cannot be closed. Nothing is closed
+   * then.
    *
-   * @example
+   * @example Closing after a pending flush
    * ```ts
    * import { Pmem2VmReservation } from "@pmem2/pmem2";
    *
@@ -1093,12 +1126,12 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
     closeReservation(action, native, true);
   }
 
-  /** What `console.log` shows: a bar to scale, and its maps and gaps. */
+  /** The text that `console.log` shows: a bar to scale, and a line for each map and gap. */
   [Symbol.for("Deno.customInspect")](
     _inspect: unknown,
     options?: Deno.InspectOptions,
   ): string {
-    // What is printed to find an error must not throw one.
+    // Printing an object to find an error must not throw another.
     if (!(isObject(this) && #native in this)) return "Pmem2VmReservation {}";
     const native = this.#native;
     const canvas = canvasOf(options);
@@ -1120,7 +1153,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
       gaps: gapsOf(native),
     }, {
       ...canvas,
-      // Deno's default is for items of a few characters; here each has a line.
+      // Deno's default is meant for short items; here each one takes a line.
       rows: canvas.items === DEFAULT_ITEMS ? DEFAULT_ROWS : canvas.items,
     }));
   }
@@ -1139,7 +1172,7 @@ class MapIterator extends Iterator<Pmem2Map, undefined> {
 
   override next(): IteratorResult<Pmem2Map, undefined> {
     if (!(isObject(this) && #walk in this)) {
-      throw wrongThis("walk the reservation", "a walk");
+      throw wrongThis("walk the reservation", "an iterator over its maps");
     }
     const map = this.#walk.step();
     return map === null
@@ -1214,13 +1247,13 @@ function place(
   const { at } = settings;
   const length = mappedLength(action, source, settings);
   checkPlace(action, reservation, at, length);
-  // Of an empty file libpmem2 has an error of its own.
+  // libpmem2 itself refuses an empty file.
   const address = at === undefined && length > 0
     ? reservation.place(length, alignmentOf(source))
     : reservation.address + BigInt(at ?? 0);
   if (address === null) {
     throw rangeError(
-      `Cannot ${action} as no gap fits ${length} bytes: the longest has ${reservation.longestGap()}`,
+      `Cannot ${action} as no gap is large enough for ${length} bytes: the largest has ${reservation.longestGap()}`,
     );
   }
   return mapOf(reservation.map(source, settings, address, length));
@@ -1238,7 +1271,7 @@ function closeReservation(
       const obstacle = map.closeObstacle;
       if (obstacle === null) continue;
       throw typeError(
-        `Cannot ${action} as its map at offset ${map.offset} can't be closed: ${obstacle}`,
+        `Cannot ${action} as its map at offset ${map.offset} cannot be closed: ${obstacle}`,
       );
     }
     for (const map of maps) map.delete();

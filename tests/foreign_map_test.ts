@@ -79,7 +79,7 @@ Deno.test("a map that other native code made is refused to close", () => {
   assertThrows(
     () => reservation.close({ maps: true }),
     TypeError,
-    "as its map at offset 4096 can't be closed: it belongs to the native code",
+    "as its map at offset 4096 cannot be closed: it belongs to the native code",
   );
   assertEquals([map.closed, own.closed, reservation.closed], [
     false,

@@ -99,13 +99,13 @@ Deno.test("Pmem2VmReservation.map() counts whole pages", () => {
   assertThrows(
     () => reservation.map(source),
     RangeError,
-    "Cannot map into the reservation as no gap fits 5000 bytes: the longest has 4096",
+    "Cannot map into the reservation as no gap is large enough for 5000 bytes: the largest has 4096",
   );
   assertEquals(place(reservation, 4096), 3);
   assertThrows(
     () => place(reservation, 1),
     RangeError,
-    "as no gap fits 1 bytes: the longest has 0",
+    "as no gap is large enough for 1 bytes: the largest has 0",
   );
 });
 

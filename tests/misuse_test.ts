@@ -92,7 +92,7 @@ Deno.test("a walk's next() needs its walk", () => {
     assertThrows(
       () => next.call(self),
       TypeError,
-      "Cannot walk the reservation as `this` is not a walk",
+      "Cannot walk the reservation as `this` is not an iterator over its maps",
     );
   }
 });

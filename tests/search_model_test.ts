@@ -120,7 +120,7 @@ class Trial {
         assertThrows(
           () => reservation.map(source),
           RangeError,
-          `as no gap fits ${size} bytes: the longest has ${longest}`,
+          `as no gap is large enough for ${size} bytes: the largest has ${longest}`,
         );
       } else {
         const map = reservation.map(source);

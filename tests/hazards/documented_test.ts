@@ -17,12 +17,12 @@ const sentences: [hazard: string, name: string[], sentence: string][] = [
   [
     "H4",
     ["Pmem2VmReservation"],
-    "A reservation belongs to one worker, or to the main one: libpmem2 takes no lock when it searches.",
+    "A reservation belongs to the worker, or the main thread, that made it: libpmem2 takes no lock when it searches.",
   ],
   [
     "H4",
     ["Pmem2VmReservation", "unsafeHandle"],
-    "to use it on another thread would end the process or corrupt memory",
+    "must not use it on another thread, since libpmem2 takes no lock when it searches. Either ends the process or corrupts memory.",
   ],
   [
     "H28",
@@ -42,7 +42,7 @@ const sentences: [hazard: string, name: string[], sentence: string][] = [
   [
     "H17",
     ["Pmem2Source", "fromFd"],
-    "it must not be closed before the source's last use. If it is, and the number is given to another file, then that file is what gets mapped.",
+    "If the descriptor is closed before that and its number is given to another file, the other file is mapped.",
   ],
   [
     "H22",
