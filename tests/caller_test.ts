@@ -38,6 +38,7 @@ Deno.test("an error's stack begins where the caller called", async () => {
   const closed = Pmem2Source.anonymous(65_536);
   closed.close();
   const { persist } = map;
+  using anonymous = Pmem2Map.from(Pmem2Source.anonymous(65_536));
   const calls: (() => unknown)[] = [
     // Wrong types and ranges, in options too.
     () => Pmem2Map.open(1 as Any),
@@ -91,6 +92,7 @@ Deno.test("an error's stack begins where the caller called", async () => {
     // Rejections.
     () => map.persistAsync(-1),
     () => map.deepFlushAsync("0"),
+    async () => await anonymous.deepFlushAsync(0, 1),
     // The testing entry point.
     () => emulatePmem("line" as Any),
     () => {
@@ -160,13 +162,17 @@ Deno.test("an error is printed with the caller's line", async () => {
       ["new Pmem2VmReservation(-1)", "RangeError"],
       ["await map.persistAsync(-1)", "RangeError"],
       [
+        "await Pmem2Map.from(Pmem2Source.anonymous(1)).deepFlushAsync()",
+        "Pmem2Error",
+      ],
+      [
         "{ using map = Pmem2Map.open(path); structuredClone(0, { transfer: [map.buffer] }); }",
         "TypeError",
       ],
     ]
   ) {
     const { code, stderr } = await run(`
-import { Pmem2Map, Pmem2VmReservation } from "@pmem2/pmem2";
+import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 const path = Deno.makeTempFileSync();
 Deno.truncateSync(path, 65_536);
 const map = Pmem2Map.open(path);
@@ -181,6 +187,16 @@ ${call};
     assertMatch(lines[3]!, /^\s+at .*\.subprocess_/);
     assert(!stderr.includes("/ffi/"), stderr);
   }
+});
+
+Deno.test("an error that nobody waits for still tells where it comes from", async () => {
+  const { code, stderr } = await run(`
+import { Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
+Pmem2Map.from(Pmem2Source.anonymous(65_536)).deepFlushAsync(0, 1);
+`);
+  assertEquals(code, 1);
+  assertMatch(stderr, /Uncaught .*PMEM2_E_NOSUPP/);
+  assertMatch(stderr, /at async Pmem2Map\.deepFlushAsync/);
 });
 
 Deno.test("a missing library is an error of the line that needs it", async () => {

@@ -12,7 +12,6 @@ type AnyFunction = (...args: any[]) => unknown;
 interface CallSite {
   getScriptNameOrSourceURL(): string | null;
   getFunctionName(): string | null;
-  isAsync(): boolean;
 }
 
 interface StackApi {
@@ -104,12 +103,13 @@ function entranceOf(sites: readonly CallSite[]): AnyFunction | undefined {
     const file = sites[i]!.getScriptNameOrSourceURL();
     // The engine's own functions are in no file, and Deno's in such.
     if (!file || file.startsWith("ext:")) continue;
-    if (!file.startsWith(home)) break;
+    if (!file.startsWith(home)) {
+      return functions().get(`${lastFile} ${last?.getFunctionName()}`);
+    }
     [last, lastFile] = [sites[i], file];
   }
-  // What goes on after an `await` has no caller on the stack.
-  if (last === undefined || last.isAsync()) return undefined;
-  return functions().get(`${lastFile} ${last.getFunctionName()}`);
+  // Nobody is left of whom it could be told, as where a promise isn't awaited.
+  return undefined;
 }
 
 /** The frames at this moment. */
