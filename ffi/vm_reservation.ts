@@ -541,6 +541,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * Deno.removeSync(directory, { recursive: true });
    * ```
    */
+  view(offset?: number, length?: number): Uint8Array<ArrayBuffer>;
   view(offset: number = 0, length?: number): Uint8Array<ArrayBuffer> {
     const action = "view the reservation";
     const native = Pmem2VmReservation.#live(this, action);
@@ -710,6 +711,12 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    * assertEquals(second.bytes.lastIndexOf(0xff), 903);
    * ```
    */
+  fill(
+    value: number,
+    offset?: number,
+    length?: number,
+    options?: StoreOptions,
+  ): void;
   fill(
     value: number,
     offset: number = 0,

@@ -23,6 +23,10 @@ class Calls implements Disposable {
     write: (options) => this.#map.write(new Uint8Array(8), 0, options),
     move: (options) => this.#map.move(0, 8, 8, options),
     fill: (options) => this.#map.fill(0, 0, 8, options),
+    "reservation.write": (options) =>
+      this.reservation.write(new Uint8Array(0), 0, options),
+    "reservation.move": (options) => this.reservation.move(0, 8, 0, options),
+    "reservation.fill": (options) => this.reservation.fill(0, 0, 0, options),
     maps: (options) => this.reservation.maps(options),
     close: (options) => new Pmem2VmReservation(2 ** 21).close(options),
     "new Pmem2VmReservation": (options) =>
@@ -40,7 +44,14 @@ class Calls implements Disposable {
 
 const OPENING = ["Pmem2Source.open", "Pmem2Map.open", "map(path)"];
 const MAPPING = ["Pmem2Map.open", "map(path)", "Pmem2Map.from", "map(source)"];
-const STORING = ["write", "move", "fill"];
+const STORING = [
+  "write",
+  "move",
+  "fill",
+  "reservation.write",
+  "reservation.move",
+  "reservation.fill",
+];
 
 Deno.test("an option that doesn't exist is refused, with the one that was meant", () => {
   using calls = new Calls();

@@ -24,6 +24,7 @@ const program = `
 import {
   type Granularity,
   Pmem2Map,
+  type Pmem2Memory,
   Pmem2Source,
   Pmem2VmReservation,
   type Sharing,
@@ -82,6 +83,21 @@ reservation.maps({
   to: maybe.number,
   reverse: maybe.boolean,
 });
+reservation.view(maybe.number, maybe.number).fill(0);
+for (const memory of [map, reservation] satisfies Pmem2Memory[]) {
+  memory.write(new Uint8Array(1), maybe.number, storing);
+  memory.fill(0, maybe.number, maybe.number, storing);
+  memory.move(0, 0, 0, storing);
+  memory.read(new Uint8Array(1), maybe.number);
+  memory.persist(maybe.number, maybe.number);
+  memory.persist(map.bytes);
+  memory.persistAsync(maybe.number, maybe.number);
+  memory.deepFlushAsync(new DataView(map.buffer));
+}
+export async function waits(memory: Pmem2Memory): Promise<void> {
+  await using opened = memory;
+  opened.drain();
+}
 reservation.close({ maps: maybe.boolean });
 const pmem = emulatePmem("page", { directory: maybe.text });
 pmem.crash({ pending: maybe.number });
@@ -139,6 +155,7 @@ Deno.test("deno doc shows what may be left out", async () => {
       "write(data: Uint8Array, offset?: number, options?: StoreOptions): void",
       "write(data: Uint8Array, offset?: number): void",
       "fill(value: number, offset?: number, length?: number, options?: StoreOptions): void",
+      "view(offset?: number, length?: number): Uint8Array<ArrayBuffer>",
       "find(offset: number, length?: number): Pmem2Map | null",
     ]
   ) {

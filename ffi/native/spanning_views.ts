@@ -79,7 +79,13 @@ class Buffer implements Span {
 export class SpanningViews {
   readonly #reservation: Searchable;
   readonly #spanning: Spanning;
-  readonly #byMaps = new Map<NativeMap, Map<NativeMap, Buffer>>();
+  /**
+   * By the first map and the last.
+   *
+   * PERF: most maps are the first of one alone, and a `Map` for that would take
+   * longer than all else here.
+   */
+  readonly #byMaps = new Map<NativeMap, Buffer | Map<NativeMap, Buffer>>();
   readonly #byBuffer = new Map<ArrayBuffer, Buffer>();
   /** What views of length 0 are on: there need be no map. */
   #nothing = new ArrayBuffer(0);
@@ -144,11 +150,17 @@ export class SpanningViews {
       if (piece.map !== linked) buffer.link(linked = piece.map);
     }
     this.#byBuffer.set(buffer.buffer, buffer);
-    let ofFirst = this.#byMaps.get(buffer.first);
-    if (ofFirst === undefined) {
-      this.#byMaps.set(buffer.first, ofFirst = new Map());
+    const ofFirst = this.#byMaps.get(buffer.first);
+    if (ofFirst instanceof Map) {
+      ofFirst.set(buffer.last, buffer);
+    } else if (ofFirst === undefined) {
+      this.#byMaps.set(buffer.first, buffer);
+    } else {
+      const both = new Map<NativeMap, Buffer>();
+      both.set(ofFirst.last, ofFirst);
+      both.set(buffer.last, buffer);
+      this.#byMaps.set(buffer.first, both);
     }
-    ofFirst.set(buffer.last, buffer);
     return this.#recent = buffer;
   }
 
@@ -159,14 +171,18 @@ export class SpanningViews {
     const ofFirst = this.#byMaps.get(first);
     if (ofFirst === undefined) return undefined;
     const last = this.#spanning.mapAt(offset + length - 1);
-    return last === null ? undefined : ofFirst.get(last);
+    if (last === null) return undefined;
+    if (ofFirst instanceof Map) return ofFirst.get(last);
+    return ofFirst.last === last ? ofFirst : undefined;
   }
 
   forget(buffer: Buffer): void {
     this.#byBuffer.delete(buffer.buffer);
     const ofFirst = this.#byMaps.get(buffer.first);
-    ofFirst?.delete(buffer.last);
-    if (ofFirst?.size === 0) this.#byMaps.delete(buffer.first);
+    if (ofFirst instanceof Map) ofFirst.delete(buffer.last);
+    if (!(ofFirst instanceof Map) || ofFirst.size === 0) {
+      this.#byMaps.delete(buffer.first);
+    }
     if (this.#recent === buffer) this.#recent = null;
   }
 
