@@ -80,6 +80,47 @@ Deno.test("no view outlives a map that is closed at the end of the stack, whatev
   assertEquals({ code, signal }, { code: 0, signal: null }, stderr);
 });
 
+Deno.test("no spanning view outlives a map that is closed at the end of the stack", async () => {
+  const { code, signal, stderr } = await run(
+    `
+    import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+    import { assertEquals } from "@std/assert";
+
+    using source = Pmem2Source.anonymous(65_536);
+    using reservation = new Pmem2VmReservation(3 * 65_536);
+    for (let i = 0; i < 1000; i++) reservation.map(source).close();
+
+    for (let round = 0; round < 10; round++) {
+      const maps = [0, 1, 2].map(() => reservation.map(source));
+      const views = [
+        reservation.view(),
+        reservation.view(0, 65_537),
+        reservation.view(65_536),
+        reservation.view(65_536, 1),
+      ];
+      const end = round % 2 === 0
+        ? () => maps[1].close()
+        : () => reservation.view(0, 10).length === 10 && maps[1].close();
+      function descend(): boolean {
+        try {
+          if (descend()) return true;
+        } catch { /* no room for one more call */ }
+        try {
+          end();
+        } catch { /* no room */ }
+        return maps[1].closed;
+      }
+      descend();
+      assertEquals(maps[1].closed, true);
+      assertEquals(views.map(({ length }) => length), [0, 0, 0, 0]);
+      for (const map of maps) map.close();
+    }
+  `,
+    { flags: ["-A", "--no-code-cache"] },
+  );
+  assertEquals({ code, signal }, { code: 0, signal: null }, stderr);
+});
+
 Deno.test("no descriptor stays open where the stack ends while a file is mapped", async () => {
   // How V8 compiles what differs from run to run, and so does what is left open.
   for (let i = 0; i < 4; i++) {

@@ -19,6 +19,8 @@ const DEPENDENT_TESTS = [
   "map_options",
   "memory",
   "source",
+  "spanning",
+  "spanning_view",
   "testing",
   "view",
   "vm_reservation",
@@ -26,7 +28,7 @@ const DEPENDENT_TESTS = [
 /** Where a processor is at issue, not a medium. */
 const ARM_TESTS = [
   ...["walk", "search", "gap", "vm_reservation", "map", "memory", "view"],
-  ...["flush_async", "existing_memory", "symbols"],
+  ...["flush_async", "existing_memory", "symbols", "spanning"],
 ].map((noun) => `tests/${noun}_test.ts`);
 
 interface Case {
