@@ -83,6 +83,7 @@ class Trial implements Disposable {
       this.view,
       this.flush,
       this.flushAsync,
+      this.walk,
     ];
     const operation = this.#random.pick(operations);
     this.done[operation.name] = (this.done[operation.name] ?? 0) + 1;
@@ -312,6 +313,13 @@ class Trial implements Disposable {
       this.#reservation.persistAsync(offset, length),
       this.#reservation.deepFlushAsync(offset, length),
     ]);
+  }
+
+  /** Neighbors that are known must not stay neighbors. */
+  walk(): void {
+    const offsets = [...this.#reservation].map(({ offset }) => offset);
+    const expected = this.#maps.map(({ at }) => at).sort((a, b) => a - b);
+    assertEquals(offsets, expected);
   }
 
   #compare(): void {

@@ -566,6 +566,20 @@ Deno.test("the asynchronous methods of a reservation reject and do not throw", a
   }
 });
 
+Deno.test("a map that comes to lie between two others is a part of the memory", () => {
+  using source = Pmem2Source.anonymous(PAGE);
+  using reservation = new Pmem2VmReservation(3 * PAGE);
+  reservation.map(source, { at: 0 });
+  reservation.map(source, { at: 2 * PAGE });
+  // Whose neighbors they are is known from here on.
+  assertEquals([...reservation].length, 2);
+  reservation.persist();
+  const between = reservation.map(source, { at: PAGE });
+  reservation.fill(7);
+  assertEquals(reservation.view().indexOf(0), -1);
+  assertEquals(between.bytes.indexOf(0), -1);
+});
+
 Deno.test("a shrunk reservation's offsets are those of its new start", () => {
   using source = Pmem2Source.anonymous(PAGE);
   using reservation = new Pmem2VmReservation(4 * PAGE);
