@@ -5,6 +5,7 @@ import {
 } from "@pmem2/pmem2";
 import { emulatePmem } from "@pmem2/pmem2/testing";
 import { assert, assertEquals } from "@std/assert";
+import { forceGranularity } from "./support/force_granularity.ts";
 import { PAGE } from "./support/page.ts";
 import { Random } from "./support/random.ts";
 import { Scratch } from "./support/scratch.ts";
@@ -107,7 +108,10 @@ class Trial implements Disposable {
     const place = random.chance(0.3) ? PAGE * random.below(PAGES) : at + PAGE;
     const free = this.#gapAt(place, extent);
     if (free === null) return;
-    using _emulation = emulatePmem(file.granularity);
+    // Real functions and emulated media do for all of them what is durable.
+    using _medium = random.chance(0.8)
+      ? forceGranularity(file.granularity)
+      : emulatePmem(file.granularity);
     const map = this.#reservation.map(
       file.path,
       window ? { at: free, offset: sourceOffset, length } : { at: free },

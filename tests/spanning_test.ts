@@ -5,7 +5,6 @@ import {
   Pmem2Source,
   Pmem2VmReservation,
 } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
 import {
   assert,
   assertEquals,
@@ -15,6 +14,7 @@ import {
 } from "@std/assert";
 import { dirtyBytes, dirtyPagesObstacle } from "./support/dirty_pages.ts";
 import { ForeignCode } from "./support/foreign_code.ts";
+import { forceGranularity } from "./support/force_granularity.ts";
 import { PAGE } from "./support/page.ts";
 import { compileRecorder, recorderObstacle } from "./support/recorder.ts";
 import { Scratch } from "./support/scratch.ts";
@@ -347,7 +347,7 @@ testUnless(
   "each way to flush writes out the pages of its range, in all of its maps",
   async () => {
     using scratch = new Scratch();
-    using _pmem = emulatePmem("page", { directory: scratch.directory });
+    using _pmem = forceGranularity("page", { directory: scratch.directory });
     using files = new Files([2 * PAGE, PAGE, 2 * PAGE]);
     const { reservation, maps } = files;
     const dirty = () => maps.map((map) => dirtyBytes(map.address) > 0);
