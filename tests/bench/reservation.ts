@@ -6,8 +6,9 @@
  */
 
 import { type Pmem2Map, Pmem2VmReservation } from "@pmem2/pmem2";
-import { emulatePmem } from "@pmem2/pmem2/testing";
+
 import { Log } from "../../examples/durable_log.ts";
+import { forceGranularity } from "../support/force_granularity.ts";
 import { type Comparison, timed } from "./comparison.ts";
 import { inC } from "./loops.ts";
 import { Directory, media } from "./medium.ts";
@@ -20,11 +21,11 @@ const MIB = 1024 * KIB;
 class Files implements Disposable {
   readonly reservation: Pmem2VmReservation;
   readonly maps: Pmem2Map[];
-  readonly #emulation: ReturnType<typeof emulatePmem>;
+  readonly #emulation: ReturnType<typeof forceGranularity>;
 
   constructor(count: number, size: number) {
     const directory = fastDirectory;
-    this.#emulation = emulatePmem("cache-line", { directory });
+    this.#emulation = forceGranularity("cache-line", { directory });
     this.reservation = new Pmem2VmReservation(count * size);
     this.maps = Array.from({ length: count }, (_, i) =>
       this.reservation.map(
