@@ -167,7 +167,7 @@ Deno.test("libraryInfo() says how to install a library that is missing", async (
   assertEquals(name, "Error");
   assertStringIncludes(
     message,
-    "Cannot load libpmem2 as it is not installed, or not where --allow-ffi lets it be\n",
+    "Cannot load libpmem2 as it is not installed, or not at a path that --allow-ffi grants\n",
   );
   assertStringIncludes(message, "/sbin/ldconfig -p | grep libpmem2");
   assertMatch(message, /Debian, Ubuntu: +sudo apt-get install libpmem2/);

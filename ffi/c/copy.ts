@@ -1,10 +1,10 @@
 /**
- * Copies between memory and arrays, over libc's memmove.
+ * Copies between memory and arrays with libc's memmove.
  *
- * From about 2 KiB on, glibc before 2.39 leaves copying to an instruction of the
- * CPU (`rep movsb`) that takes AMD's Zen 3 and 4 ten to thirty times as long
- * where the target is less than 32 bytes ahead of the source, not counting whole
- * pages. There, copies are made in pieces that are too short for that.
+ * PERF: from about 2 KiB on, glibc before 2.39 copies with an instruction of the CPU
+ * (`rep movsb`). On AMD's Zen 3 and 4 that takes 15 to 30 times as long if the target
+ * is 1 to 31 bytes ahead of the source, modulo 4,096. Such copies are split into
+ * pieces that are too short for the instruction.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import * as functions from "./functions.ts";
 import * as library from "./library.ts";
 import * as pointer from "./pointer.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { loaderFunctions } = library;
 const { toBigInt } = pointer;
 const { asUintN } = BigInt;
@@ -22,16 +22,18 @@ const { min } = Math;
 const { copyFunctions } = functions;
 
 /**
- * The address of what an array has. It's the caller's to see to it that V8
- * neither moves nor frees that while the address is in use: longer than 64 bytes,
- * over a buffer of its own, and in module state that is read later.
+ * Returns the address of an array's elements.
+ *
+ * SAFETY: the caller must make sure that V8 neither moves nor frees the array while
+ * the address is in use. So it must be longer than 64 bytes, have a buffer of its
+ * own, and be held in module state that is read later.
  */
 export function addressOf(array: ArrayBufferView): bigint {
-  // memmove returns where it copies to, here nothing.
+  // memmove returns its target. It copies 0 bytes here.
   return loaderFunctions().copy_out(array, 0n, 0n);
 }
 
-/** The longest piece that is surely copied with ordinary instructions. */
+/** The longest piece that is certainly copied with ordinary instructions. */
 const PIECE = 2048;
 
 /** Copies an array of `length` bytes to an address. */
@@ -62,7 +64,7 @@ export function copyOut(
   }
 }
 
-/** Copies from one address to another, also where the ranges overlap. */
+/** Copies from one address to another; the ranges may overlap. */
 export function copyWithin(to: bigint, from: bigint, length: number): void {
   const ahead = asUintN(12, to - from);
   if (length <= PIECE || ahead === 0n || ahead >= 32n) {
@@ -74,7 +76,7 @@ export function copyWithin(to: bigint, from: bigint, length: number): void {
 
 function copyInPieces(to: bigint, from: bigint, length: number): void {
   const { memmove } = copyFunctions();
-  // What is still to be copied must not be written over.
+  // Bytes that are still to be copied must not be overwritten.
   const backwards = to > from;
   for (let done = 0; done < length; done += PIECE) {
     const size = min(length - done, PIECE);
@@ -84,29 +86,31 @@ function copyInPieces(to: bigint, from: bigint, length: number): void {
 }
 
 /**
- * The array that was held last. The garbage collector must not have it while its
- * address is in use, and can't see that.
+ * The array that was pinned last.
+ *
+ * SAFETY: this reference keeps the garbage collector, which does not see the address,
+ * from freeing the array while the address is in use.
  */
 const pinned: { data: Uint8Array | null; large: boolean } = {
   data: null,
   large: false,
 };
-/** Its address: in here a bigint is 8 bytes and no object. */
+/** Its address. PERF: in an array, a bigint is 8 bytes and no object. */
 const pinnedAddress = new BigUint64Array(new ArrayBuffer(128));
 
-/** Buffers up to this size stay pinned: programs tend to write from the same one. */
+/** Buffers of up to this size stay pinned, since programs often write from the same one. */
 const LARGE = 32 * 1024;
 
 /**
- * V8 keeps typed arrays of up to 64 bytes on its heap and may move them between
- * two calls. With a margin, such are copied to where nothing moves; larger
- * ones stay where they are.
+ * SAFETY: V8 keeps typed arrays of up to 64 bytes on its heap, and may move them
+ * between two calls. Arrays of up to this size, with a margin, are copied to memory
+ * that does not move; the memory of larger ones never moves.
  */
 const MAY_MOVE = 256;
 const staging = new Uint8Array(new ArrayBuffer(MAY_MOVE));
 let stagingAddress = 0n;
 
-/** Where an array's bytes can be read, until {@linkcode unpin}. */
+/** Returns an address where the bytes of an array can be read until {@linkcode unpin}. */
 export function pin(data: Uint8Array, length: number): bigint {
   if (length > MAY_MOVE) return pinLonger(data, length);
   stagingAddress ||= addressOf(staging);
@@ -114,12 +118,12 @@ export function pin(data: Uint8Array, length: number): bigint {
   return stagingAddress;
 }
 
-/** The end of what an array was held for. */
+/** Releases the array that was pinned last. */
 export function unpin(): void {
   if (pinned.large) pinned.data = null;
 }
 
-/** Where the bytes of an array are that can't move, until {@linkcode unpin}. */
+/** Returns the address of an array that V8 does not move, valid until {@linkcode unpin}. */
 function pinLonger(data: Uint8Array, length: number): bigint {
   if (pinned.data !== data) findOut(data, length);
   return pinnedAddress[0]!;
@@ -127,7 +131,7 @@ function pinLonger(data: Uint8Array, length: number): bigint {
 
 function findOut(data: Uint8Array, length: number): void {
   const large = length > LARGE || !hasSmallBuffer(data, LARGE);
-  // Nothing that may fail comes between these.
+  // Nothing between these can fail.
   pinnedAddress[0] = addressOf(data);
   pinned.large = large;
   pinned.data = data;

@@ -1,5 +1,5 @@
 /**
- * libpmem2's errors and libc's, and the gate that every return value passes.
+ * Errors of libpmem2 and libc, and the check that every return value passes.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { loaderFunctions, versionFunctions } from "./library.ts";
 import { fromCString } from "./string.ts";
 
 /**
- * Thrown whenever libpmem2 or the system refuses. The message has libpmem2's
- * own, which names the value and the rule.
+ * The error that is thrown when libpmem2 or the system refuses. Its message includes
+ * libpmem2's own, which gives the value and the rule.
  *
- * @example Telling one refusal from another
+ * @example Telling errors apart by their code
  * ```ts
  * import { Pmem2Error, Pmem2VmReservation } from "@pmem2/pmem2";
  * import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -27,20 +27,20 @@ import { fromCString } from "./string.ts";
  * ```
  */
 export class Pmem2Error extends Error {
-  /** "PMEM2_E_MAPPING_EXISTS", or an errno name such as "ENOMEM". */
+  /** The name of the error, such as "PMEM2_E_MAPPING_EXISTS" or "ENOMEM". */
   readonly code: Pmem2ErrorCode;
-  /** The negative number libpmem2 returned: a PMEM2_E_* value, or −errno. */
+  /** The negative number that libpmem2 returned: a PMEM2_E_* value or −errno. */
   readonly errno: number;
   /** The C function that refused, such as "pmem2_map_new". */
   readonly call: string;
 
   /**
-   * Makes the error for what a C function returned.
+   * Makes an error from what a C function returned.
    *
    * @param errno The negative number that the function returned.
    * @param call The name of the function.
-   * @param message What more there is to say, such as libpmem2's own message.
-   * @param path The path of the file that the function was to work on, if any.
+   * @param message Details, such as libpmem2's own message.
+   * @param path The path of the file that the function was called for, if any.
    */
   constructor(
     errno: number,
@@ -67,19 +67,19 @@ callable(import.meta.url, Pmem2Error);
 const value = new Int32Array(new ArrayBuffer(128));
 let location = 0n;
 
-/** What the libc function that has just failed left, a positive number. */
+/** Returns errno, a positive number, right after a libc function has failed. */
 export function lastErrno(): number {
   location ||= fileFunctions().__errno_location();
   loaderFunctions().copy_out(value, location, 4n);
   return value[0]!;
 }
 
-/** libpmem2 keeps one message a thread, and this isolate is on one. */
+/** The address of libpmem2's message. There is one per thread, and so one per isolate. */
 let buffer = 0n;
 
 /**
- * Takes the last message away. Not every failure leaves one, and successes do
- * at times: only what was empty before the call is the call's.
+ * Clears libpmem2's last message. Not every failure sets one, and some successes do,
+ * so the message must be empty before a call to belong to that call.
  */
 export function clearMessage(): void {
   const { memset } = loaderFunctions();
@@ -97,9 +97,9 @@ function takeMessage(): string {
 }
 
 /**
- * What a failure of libpmem2 on this thread throws.
+ * Makes the error for a failure of libpmem2 on this thread.
  *
- * @param remedy What to do about it, if that is known.
+ * @param remedy What the caller can do about it, if that is known.
  */
 export function failure(
   result: number,
@@ -113,8 +113,7 @@ export function failure(
 }
 
 /**
- * The gate: throws unless libpmem2 returned 0. {@linkcode clearMessage} goes
- * before the call.
+ * Throws unless libpmem2 returned 0. Call {@linkcode clearMessage} before libpmem2.
  */
 export function check(
   result: number,

@@ -1,12 +1,12 @@
 /**
- * The names of all error codes, libpmem2's and the system's.
+ * The names of all error codes of libpmem2 and the system.
  *
  * @module
  */
 
 /**
- * The name of an error: one of libpmem2.h, such as "PMEM2_E_MAPPING_EXISTS",
- * or of errno, such as "ENOMEM".
+ * The name of an error: from libpmem2.h, such as "PMEM2_E_MAPPING_EXISTS", or from
+ * errno.h, such as "ENOMEM".
  */
 export type Pmem2ErrorCode =
   | "PMEM2_E_UNKNOWN"
@@ -357,7 +357,7 @@ const errnoNames: readonly (Pmem2ErrorCode | "")[] = [
   "EHWPOISON",
 ];
 
-/** The negative number that stands for a code, libpmem2's or the system's. */
+/** Returns the negative number of a code. */
 export function numberOf(code: Pmem2ErrorCode): number {
   const errno = errnoNames.indexOf(code);
   if (errno > 0) return -errno;
@@ -367,12 +367,12 @@ export function numberOf(code: Pmem2ErrorCode): number {
   return -1;
 }
 
-/** The number of an errno name. */
+/** Returns the positive number of an errno name. */
 export function errnoOf(name: Pmem2ErrorCode): number {
   return errnoNames.indexOf(name);
 }
 
-/** The name of the negative number that a function of libpmem2 returned. */
+/** Returns the name of a negative number that a function of libpmem2 returned. */
 export function codeOf(errno: number): Pmem2ErrorCode {
   return (pmem2Codes[errno] ?? errnoNames[-errno]) || "PMEM2_E_UNKNOWN";
 }

@@ -1,9 +1,10 @@
 /**
  * Calls the function pointers that libpmem2 hands out.
  *
- * `Deno.UnsafeFnPointer` takes 700 to 1,000 ns a call, and a permission that a
- * path-limited `--allow-ffi` doesn't give. A C function that takes a function
- * pointer and calls it is an ordinary fast call, though, and there are two.
+ * PERF: `Deno.UnsafeFnPointer` takes 700 to 1,000 ns per call (Deno 2.9.6), and a
+ * permission that a path-limited `--allow-ffi` does not grant. But a C function that
+ * takes a function pointer and calls it is an ordinary fast call. There are two such
+ * functions: bsearch and ffi_call.
  *
  * @module
  */
@@ -19,15 +20,17 @@ import type { Symbols } from "./symbol_table.ts";
 
 let bsearch: Symbols<typeof callSymbols>["bsearch"];
 
-/** Goes before the first {@linkcode call2}. */
+/** Must be called before the first {@linkcode call2}. */
 export function openCall2(): void {
   bsearch = callFunctions().bsearch;
 }
 
 /**
- * `fn(first, second)`. libc's `bsearch(key, base, nmemb, size, compar)` over
- * one element of size 0 calls `compar(key, base)`, once, whatever that
- * returns: in the ABI of x86-64 and of arm64 this is the same call.
+ * Calls `fn(first, second)`.
+ *
+ * SAFETY: libc's `bsearch(key, base, nmemb, size, compar)` with one element of size 0
+ * calls `compar(key, base)` exactly once, whatever that returns. In the ABIs of x86-64
+ * and arm64, this is the same call as `fn(first, second)`.
  */
 export function call2(
   fn: FunctionPointer,
@@ -37,7 +40,7 @@ export function call2(
   bsearch(first, second, 1n, 0n, fn);
 }
 
-/** The same on another thread. */
+/** Calls `fn(first, second)` on another thread. */
 export async function call2Async(
   fn: FunctionPointer,
   first: bigint,
@@ -46,7 +49,7 @@ export async function call2Async(
   await callAsyncFunctions().bsearch_async(first, second, 1n, 0n, fn);
 }
 
-/** `fn(first, second, third, fourth)`. */
+/** Calls `fn(first, second, third, fourth)`. */
 export type Call4 = (
   fn: FunctionPointer,
   first: bigint,
@@ -58,14 +61,19 @@ export type Call4 = (
 let call4: Call4 | null | undefined;
 
 /**
- * A way to call a function of four integers or pointers: libffi's `ffi_call`,
- * null where libffi is missing or may not be opened without a prompt.
+ * Returns a way to call a function of four integers or pointers, with libffi's
+ * `ffi_call`, or null if libffi is missing or cannot be opened without a prompt.
  */
 export function libffiCall(): Call4 | null {
   return call4 === undefined ? call4 = prepareCall4() : call4;
 }
 
-/** Holds what libffi reads and writes; one word is 8 bytes. */
+/**
+ * The memory that libffi reads and writes, in words of 8 bytes.
+ *
+ * SAFETY: libffi keeps pointers into it. It never moves, since it has more than 64
+ * bytes, and is never freed, since the function that calls ffi_call refers to it.
+ */
 const block = new BigUint64Array(new ArrayBuffer(512));
 // struct ffi_cif: 32 bytes on x86-64, 40 on arm64, written by ffi_prep_cif.
 const CIF = 0;
@@ -82,9 +90,9 @@ function prepareCall4(): Call4 | null {
   const base = addressOf(block);
   const at = (word: number) => base + BigInt(word * 8);
 
-  // All four arguments and the result as 64-bit integers: in both ABIs each of
-  // them has a register of its own, and a callee that takes an int reads the
-  // register's lower half.
+  // SAFETY: all four arguments and the result are declared as 64-bit integers. In both
+  // ABIs each of them has a register of its own, and a function that takes an int
+  // reads the lower half of the register.
   const FFI_TYPE_UINT64 = 11n;
   block[TYPE] = 8n;
   block[TYPE + 1] = 8n | (FFI_TYPE_UINT64 << 16n);
@@ -119,7 +127,7 @@ function openLibffi(): Symbols<typeof libffiSymbols> | null {
     try {
       return dlopen(path, libffiSymbols);
     } catch {
-      // Not there, or without the functions: the next one, or none.
+      // It is missing or lacks the functions: try the next one.
     }
   }
   return null;

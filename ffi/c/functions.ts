@@ -1,5 +1,5 @@
 /**
- * The groups of C functions, each opened when it's first called for:
+ * The groups of C functions. Each group is opened when it is first used, as in
  * `mapFunctions().pmem2_map_new(…)`.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
- * The few functions of libc that this module calls. dlsym finds them through
- * libpmem2's handle: one library, one permission.
+ * The functions of libc that this module calls. dlsym finds them through libpmem2's
+ * handle, so that one library and one permission are enough.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import {
   unsigned,
 } from "./symbol_table.ts";
 
-/** What opening the library, and reading its messages, takes. */
+/** Functions for opening the library and reading its messages. */
 export const loaderSymbols = {
   // void *dlopen(const char *filename, int flags);
   dlopen: { parameters: [buffer, int], result: address },
@@ -34,7 +34,7 @@ export const loaderSymbols = {
   strnlen: { parameters: [address, size], result: size },
 } as const satisfies SymbolTable;
 
-/** Files, the lock of all isolates, and what went wrong. */
+/** Functions for files, for the lock of all isolates, and for errno. */
 export const fileSymbols = {
   // int open(const char *pathname, int flags);
   open: { parameters: [address, int], result: int },
@@ -55,7 +55,7 @@ export const fileSymbols = {
   funlockfile: { parameters: [address], result: nothing },
 } as const satisfies SymbolTable;
 
-/** A way to call a function pointer. */
+/** A function that calls a function pointer. */
 export const callSymbols = {
   // void *bsearch(const void *key, const void *base, size_t nmemb,
   //     size_t size, int (*compar)(const void *, const void *));
@@ -65,7 +65,7 @@ export const callSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** The same on another thread. */
+/** The same function on another thread. */
 export const callAsyncSymbols = {
   bsearch_async: {
     name: "bsearch",
@@ -75,7 +75,7 @@ export const callAsyncSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** Copies into maps. */
+/** Functions that copy into maps. */
 export const copySymbols = {
   // void *memmove(void *dest, const void *src, size_t n);
   memmove: { parameters: [address, address, size], result: address },
@@ -87,13 +87,13 @@ export const copySymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** Writing mapped pages to their file. */
+/** A function that writes mapped pages to their file. */
 export const msyncSymbols = {
   // int msync(void *addr, size_t length, int flags);
   msync: { parameters: [address, size, int], result: int },
 } as const satisfies SymbolTable;
 
-/** The same on another thread. */
+/** The same function on another thread. */
 export const msyncAsyncSymbols = {
   msync_async: {
     name: "msync",
@@ -103,7 +103,7 @@ export const msyncAsyncSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** The system's figures, and its memory. */
+/** Functions that tell about the system, and that map memory. */
 export const systemSymbols = {
   // unsigned long getauxval(unsigned long type);
   getauxval: { parameters: [size], result: address },
@@ -116,7 +116,7 @@ export const systemSymbols = {
   munmap: { parameters: [address, size], result: int },
 } as const satisfies SymbolTable;
 
-/** What all isolates of the process share. */
+/** Functions for what all isolates of the process share. */
 export const sharedPageSymbols = {
   // FILE *fmemopen(void *buf, size_t size, const char *mode);
   fmemopen: { parameters: [address, size, buffer], result: address },
@@ -133,7 +133,7 @@ export const sharedPageSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** A look at the process's address space. */
+/** Functions that look at the address space of the process. */
 export const addressSpaceSymbols = {
   // int msync(void *addr, size_t length, int flags);
   msync: { parameters: [address, size, int], result: int },
@@ -147,14 +147,14 @@ export const addressSpaceSymbols = {
   close: { parameters: [int], result: int },
 } as const satisfies SymbolTable;
 
-/** Mappings that take another's place. */
+/** A function that moves a mapping. */
 export const remapSymbols = {
   // void *mremap(void *old_address, size_t old_size, size_t new_size,
   //     int flags, void *new_address);
   mremap: { parameters: [address, size, size, int, address], result: address },
 } as const satisfies SymbolTable;
 
-/** What a relative path is relative to, and where links lead. */
+/** Functions for the working directory and for links. */
 export const directorySymbols = {
   // char *getcwd(char *buf, size_t size);
   getcwd: { parameters: [buffer, size], result: address },
@@ -162,13 +162,13 @@ export const directorySymbols = {
   realpath: { parameters: [address, buffer], result: address },
 } as const satisfies SymbolTable;
 
-/** What a file lies on. */
+/** A function that tells about the file system of a file. */
 export const fileSystemSymbols = {
   // int fstatfs(int fd, struct statfs *buf);
   fstatfs: { parameters: [int, buffer], result: int },
 } as const satisfies SymbolTable;
 
-/** Blocks for a file. */
+/** Functions that allocate the blocks of a file. */
 export const allocationSymbols = {
   // int fallocate(int fd, int mode, off_t offset, off_t len);
   fallocate: { parameters: [int, int, offset, offset], result: int },
@@ -180,7 +180,7 @@ export const allocationSymbols = {
   getrlimit: { parameters: [int, buffer], result: int },
 } as const satisfies SymbolTable;
 
-/** What growing a file takes where that fails, or can't be done so. */
+/** Functions for growing a file where blocks cannot be allocated. */
 export const growthSymbols = {
   // int ftruncate(int fd, off_t length);
   ftruncate: { parameters: [int, offset], result: int },
@@ -188,7 +188,7 @@ export const growthSymbols = {
   write: { parameters: [int, buffer, size], result: offset },
 } as const satisfies SymbolTable;
 
-/** The process's pthread keys. */
+/** Functions for pthread keys. */
 export const threadKeySymbols = {
   // int pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
   pthread_key_create: { parameters: [buffer, address], result: int },
@@ -196,7 +196,7 @@ export const threadKeySymbols = {
   pthread_key_delete: { parameters: [unsigned], result: int },
 } as const satisfies SymbolTable;
 
-/** Files as a power cut may leave them. */
+/** Functions for files in a state that a power cut may leave. */
 export const contentSymbols = {
   // ssize_t pread(int fd, void *buf, size_t count, off_t offset);
   pread: { parameters: [int, address, size, offset], result: offset },

@@ -1,5 +1,5 @@
 /**
- * libffi, another library, which may be missing.
+ * The functions of libffi, a library that may be missing.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   unsigned,
 } from "./symbol_table.ts";
 
-/** libffi's way to call a function pointer. */
+/** The functions that call a function pointer. */
 export const libffiSymbols = {
   // ffi_status ffi_prep_cif(ffi_cif *cif, ffi_abi abi, unsigned int nargs,
   //     ffi_type *rtype, ffi_type **atypes);

@@ -1,7 +1,8 @@
 /**
- * libpmem2.h as tables: the C signature beside each Deno signature. The tables are
- * opened one by one, when first needed, since each symbol costs the compilation of a
- * trampoline.
+ * The functions of libpmem2.h in tables, each with its C signature.
+ *
+ * PERF: each table is opened when it is first used, since Deno compiles a trampoline
+ * for each function. One table for all would cost 5 to 6 ms at the first map.
  *
  * @module
  */
@@ -23,7 +24,7 @@ import {
   unsigned,
 } from "./symbol_table.ts";
 
-/** What opening the library, and telling why something failed, takes. */
+/** Functions for opening the library and for reading its messages. */
 export const versionSymbols = {
   // const char *pmem2_errormsg(void);
   pmem2_errormsg: { parameters: [], result: address },
@@ -36,7 +37,7 @@ export const versionSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** Sources and maps: what the first map of a file takes. */
+/** Functions for sources and maps that the first map of a file needs. */
 export const mapSymbols = {
   // int pmem2_source_from_fd(struct pmem2_source **src, int fd);
   pmem2_source_from_fd: { parameters: [out, int], result: int },
@@ -65,7 +66,7 @@ export const mapSymbols = {
   pmem2_map_get_store_granularity: { parameters: [map], result: unsigned },
 } as const satisfies SymbolTable;
 
-/** What a map takes unless it has the default for all of it. */
+/** Functions for options other than the defaults. */
 export const configSymbols = {
   // int pmem2_config_set_offset(struct pmem2_config *cfg, size_t offset);
   pmem2_config_set_offset: { parameters: [config, size], result: int },
@@ -78,7 +79,7 @@ export const configSymbols = {
   pmem2_config_set_protection: { parameters: [config, unsigned], result: int },
 } as const satisfies SymbolTable;
 
-/** The functions that make stores durable. */
+/** Functions that return those that make stores durable. */
 export const persistenceSymbols = {
   // pmem2_persist_fn pmem2_get_persist_fn(struct pmem2_map *map);
   pmem2_get_persist_fn: { parameters: [map], result: fn },
@@ -88,7 +89,7 @@ export const persistenceSymbols = {
   pmem2_get_drain_fn: { parameters: [map], result: fn },
 } as const satisfies SymbolTable;
 
-/** The functions that copy, move and fill. */
+/** Functions that return those that copy, move and fill. */
 export const memorySymbols = {
   // pmem2_memcpy_fn pmem2_get_memcpy_fn(struct pmem2_map *map);
   pmem2_get_memcpy_fn: { parameters: [map], result: fn },
@@ -98,7 +99,7 @@ export const memorySymbols = {
   pmem2_get_memset_fn: { parameters: [map], result: fn },
 } as const satisfies SymbolTable;
 
-/** Deep flush, and its twin on another thread. */
+/** The deep flush, on this thread and on another one. */
 export const deepFlushSymbols = {
   // int pmem2_deep_flush(struct pmem2_map *map, void *ptr, size_t size);
   pmem2_deep_flush: { parameters: [map, address, size], result: int },
@@ -110,7 +111,7 @@ export const deepFlushSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** What puts a map where it's to go. */
+/** Functions that place maps. */
 export const placementSymbols = {
   // int pmem2_config_set_vm_reservation(struct pmem2_config *cfg,
   //     struct pmem2_vm_reservation *rsv, size_t offset);
@@ -134,7 +135,7 @@ export const placementSymbols = {
   pmem2_source_size: { parameters: [source, out], result: int },
 } as const satisfies SymbolTable;
 
-/** Reservations and their five searches. */
+/** Functions of reservations, with the five searches. */
 export const reservationSymbols = {
   // int pmem2_vm_reservation_delete(struct pmem2_vm_reservation **rsv_ptr);
   pmem2_vm_reservation_delete: { parameters: [out], result: int },
@@ -174,7 +175,7 @@ export const reservationSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** Sources that are no file, and what is rarely asked of one. */
+/** Functions for anonymous sources, and rare ones for others. */
 export const sourceSymbols = {
   // int pmem2_source_from_anon(struct pmem2_source **src, size_t size);
   pmem2_source_from_anon: { parameters: [out, size], result: int },
@@ -184,7 +185,7 @@ export const sourceSymbols = {
   pmem2_source_get_fd: { parameters: [source, buffer], result: int },
 } as const satisfies SymbolTable;
 
-/** Reliability, availability and serviceability of a source's device. */
+/** Functions for reliability, availability and serviceability (RAS) of a device. */
 export const rasSymbols = {
   // int pmem2_source_device_id(const struct pmem2_source *src, char *id,
   //     size_t *len);
@@ -218,7 +219,7 @@ export const rasSymbols = {
   pmem2_badblock_clear: { parameters: [bbctx, buffer], result: int },
 } as const satisfies SymbolTable;
 
-/** Memory that other native code mapped. */
+/** The function for memory that other native code mapped. */
 export const existingMapSymbols = {
   // int pmem2_map_from_existing(struct pmem2_map **map,
   //     const struct pmem2_source *src, void *addr, size_t len,
@@ -229,7 +230,7 @@ export const existingMapSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** What every version exports and nothing here calls: its text is in every error. */
+/** A function that this module never calls: every error has its text already. */
 export const unusedSymbols = {
   // void pmem2_perror(const char *format, ...);
   pmem2_perror: { parameters: [buffer], result: nothing },

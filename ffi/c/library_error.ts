@@ -1,5 +1,5 @@
 /**
- * Why a library can't be loaded, and what to do about it.
+ * Why a library cannot be loaded, and what to do about it.
  *
  * @module
  */
@@ -15,7 +15,7 @@ const newer = `\
 Use a newer release of the distribution (Debian 12, Ubuntu 24.04), or build PMDK
 and set PMEM2_LIBRARY to the path of its libpmem2.so.1.`;
 
-/** A file that was opened and is no libpmem2 that can be used. */
+/** A library that was opened, but is not a libpmem2 that can be used. */
 export class UnfitLibrary extends Error {
   readonly remedy: string;
 
@@ -36,16 +36,16 @@ export class UnfitLibrary extends Error {
   }
 }
 
-/** A place that was tried, and what came of it. */
+/** A path that was tried, and why it failed. */
 export interface Attempt {
   readonly path: string;
-  /** What the system said, without what Deno puts before it. */
+  /** The system's message, without Deno's prefix. */
   readonly message: string;
-  /** Why it's not that there is no file; null if there is none. */
+  /** Why it failed although there is a file, or null if there is no file. */
   readonly cause: { readonly why: string; readonly remedy: string } | null;
 }
 
-/** What came of trying a place. */
+/** Explains why a path failed. */
 export function attempt(path: string, error: Error): Attempt {
   if (error instanceof UnfitLibrary) {
     const { message, remedy } = error;
@@ -55,7 +55,7 @@ export function attempt(path: string, error: Error): Attempt {
   return { path, message, cause: causeOf(path, message) };
 }
 
-/** Tells glibc's and musl's messages apart, which begin with a library's name. */
+/** Reads the messages of glibc and musl, which start with the name of a library. */
 function causeOf(path: string, message: string): Attempt["cause"] {
   const about = (name: string) => message.startsWith(`${name}: `);
   const missing = /: (No such file or directory|Not a directory)$/m;
@@ -63,7 +63,8 @@ function causeOf(path: string, message: string): Attempt["cause"] {
   if (about(path) && /: Permission denied$/m.test(message)) {
     return {
       why: `this user may not read ${path}`,
-      remedy: `Let the user read it, and look into the folders above it.`,
+      remedy:
+        `Give the user permission to read it, and to enter the folders above it.`,
     };
   }
   const other = /^([^\s:]+): cannot open shared object file: /.exec(message) ??
@@ -72,19 +73,19 @@ function causeOf(path: string, message: string): Attempt["cause"] {
     return {
       why: `${other[1]}, which it needs, is missing or may not be read`,
       remedy: `\
-Install what it needs: on Debian and Ubuntu
-  sudo apt-get install --reinstall libpmem2
-does so, and "ldd ${path}" lists it.`,
+Install what it needs, as listed by "ldd ${path}". On Debian and Ubuntu:
+  sudo apt-get install --reinstall libpmem2`,
     };
   }
   if (other !== null && missing.test(message)) return null;
   return {
     why: `the system refuses ${path}`,
-    remedy: `Install it again, for this machine's architecture and its libc.`,
+    remedy:
+      `Install it again, for the architecture and the libc of this machine.`,
   };
 }
 
-/** What is thrown when none of the places had a library to use. */
+/** Makes the error for when all paths have failed. */
 export function loadError(
   attempts: readonly Attempt[],
   override: boolean,
@@ -97,7 +98,7 @@ export function loadError(
   if (override) {
     const why = cause?.why ?? "there is no such file";
     return new Error(
-      `Cannot load libpmem2 from PMEM2_LIBRARY as ${why}; nothing else is tried while that is set\n\n${tried}`,
+      `Cannot load libpmem2 from PMEM2_LIBRARY as ${why}; no other path is tried while it is set\n\n${tried}`,
     );
   }
   if (cause) {
@@ -111,14 +112,14 @@ export function loadError(
     );
   }
   return new Error(
-    `Cannot load libpmem2 as it is not installed, or not where --allow-ffi lets it be
+    `Cannot load libpmem2 as it is not installed, or not at a path that --allow-ffi grants
 
 If "/sbin/ldconfig -p | grep libpmem2" shows its path, give that to --allow-ffi.
 ${installation}\n\n${tried}`,
   );
 }
 
-/** What is thrown where Deno's permissions don't let a path be opened. */
+/** Makes the error for when Deno's permissions do not allow a path to be opened. */
 export function permissionError(path: string, cause: Error): Error {
   return new Deno.errors.NotCapable(
     `Cannot load libpmem2 without permission: run again with --allow-ffi, or with --allow-ffi=${path} if no zero-copy views are needed (its path: "/sbin/ldconfig -p | grep libpmem2"; if it is somewhere else, set PMEM2_LIBRARY, too)`,

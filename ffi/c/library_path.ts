@@ -1,10 +1,10 @@
 /**
- * Where libraries are, and which of them may be opened.
+ * The paths of libraries, and which of them may be opened.
  *
  * @module
  */
 
-/** Where distributions put libraries, by architecture. */
+/** The folders where distributions put libraries, by architecture. */
 const folders: Record<string, readonly string[]> = {
   x86_64: ["/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu"],
   aarch64: ["/usr/lib/aarch64-linux-gnu", "/lib/aarch64-linux-gnu"],
@@ -16,14 +16,14 @@ const commonFolders = [
   "/usr/local/lib64",
 ];
 
-/** Whether libraries of this architecture are known. */
+/** Whether the library folders of this architecture are known. */
 export function isArchitectureKnown(): boolean {
   return Deno.build.arch in folders;
 }
 
 /**
- * All places to look for a library that distributions install, by its soname: the
- * soname itself, for the system to search, and paths.
+ * Lists all places where distributions may have put a library: its soname, for which
+ * the system searches, and paths.
  */
 export function candidates(soname: string): string[] {
   return [soname, ...paths(soname)];
@@ -41,22 +41,24 @@ export function mayOpenAll(): boolean {
 }
 
 /**
- * Whether a library may be opened without a prompt. Unless all may be, Deno takes
- * a bare soname for a file in the working directory: what lies there is not ours.
+ * Whether a library may be opened without a prompt.
+ *
+ * SAFETY: unless all libraries may be opened, Deno takes a bare soname for a file in
+ * the working directory, which may be any library. So it is not tried then.
  */
 function mayOpen(path: string): boolean {
   if (!path.startsWith("/")) return mayOpenAll();
   return Deno.permissions.querySync({ name: "ffi", path }).state === "granted";
 }
 
-/** The places of a library that may be opened without a prompt. */
+/** Lists the places of a library that may be opened without a prompt. */
 export function granted(soname: string): string[] {
   return candidates(soname).filter(mayOpen);
 }
 
 /**
- * The path to ask permission for: one that is there, as far as that may be seen
- * without a prompt, or else where it most likely is.
+ * Returns the path to ask permission for: one that exists, as far as that can be seen
+ * without a prompt, or else the most likely one.
  */
 function likelyPath(soname: string): string {
   const all = paths(soname);
@@ -64,7 +66,7 @@ function likelyPath(soname: string): string {
     all.find((path) => exists(path) === undefined) ?? all[0]!;
 }
 
-/** Whether there is such a file, undefined where that may not be seen. */
+/** Whether a file exists, or undefined if that may not be seen. */
 function exists(path: string): boolean | undefined {
   const { state } = Deno.permissions.querySync({ name: "read", path });
   if (state !== "granted") return undefined;
@@ -77,8 +79,8 @@ function exists(path: string): boolean | undefined {
 }
 
 /**
- * The places to try, one after the other. Where none may be opened, Deno is made
- * to ask: first for one path, and if nothing is there, for all.
+ * Lists the places to try, one after the other. If none may be opened, Deno asks the
+ * user: first for one path, and if there is no library, for all.
  */
 export function* places(soname: string): Generator<string, void> {
   const free = granted(soname);

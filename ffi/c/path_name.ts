@@ -1,5 +1,5 @@
 /**
- * Paths, as C wants them.
+ * Paths as C strings.
  *
  * @module
  */
@@ -10,10 +10,12 @@ const encoder = new TextEncoder();
 const encodeInto = encoder.encodeInto.bind(encoder);
 
 /**
- * Where C reads paths. It's kept, as to pass an array takes Deno longer, and since
- * the same path is often wanted again. The first bytes are always 0: no name. A
- * path that doesn't fit is cut off, and still too long for Linux (PATH_MAX, 4,096
- * bytes): it's no other file's.
+ * The memory where C reads paths. The first bytes are always 0: an empty path. A path
+ * that does not fit is cut, but is still too long for Linux (PATH_MAX, 4,096 bytes),
+ * so it never names another file.
+ *
+ * PERF: it is kept since the same path is often used again, and since Deno takes
+ * longer to pass an array than an address.
  */
 const memory = new Uint8Array(new ArrayBuffer(8192));
 let address = 0n;
@@ -21,12 +23,12 @@ let named: string | null = null;
 const START = 8;
 const room = memory.subarray(START, -1);
 
-/** The address of an empty name. */
+/** Returns the address of an empty path. */
 export function emptyName(): bigint {
   return address ||= addressOf(memory);
 }
 
-/** The address of a path with a NUL behind it, until the next one is asked for. */
+/** Returns the address of a path as a C string, valid until the next call. */
 export function nameOf(path: string): bigint {
   if (path !== named) {
     named = null;

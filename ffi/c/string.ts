@@ -1,5 +1,5 @@
 /**
- * Texts, as C wants them and gives them.
+ * Strings to and from C.
  *
  * @module
  */
@@ -8,7 +8,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
-/** The text as C wants it: UTF-8 with a NUL behind it, which it may not hold. */
+/** Encodes a string, which must not contain a NUL, as UTF-8 with a NUL at the end. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(text.length * 3 + 65));
   encoder.encodeInto(text, bytes);
@@ -25,7 +25,7 @@ export function fromCStringStrictly(bytes: Uint8Array): string | null {
   }
 }
 
-/** The text before the first NUL. */
+/** Decodes the string before the first NUL. */
 export function fromCString(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return decoder.decode(end === -1 ? bytes : bytes.subarray(0, end));

@@ -1,9 +1,9 @@
 /**
- * How C functions are declared: every pointer is a `"u64"`, and its branded type
- * rides on the parameter's type.
+ * How C functions are declared. Every pointer is a `"u64"`; the type of the parameter
+ * carries the branded type of the pointer.
  *
- * PERF: every 64-bit argument is given as a bigint. A number there leaves Deno's
- * fast call path: 65 to 140 ns instead of 4 (Deno 2.9.6).
+ * PERF: every 64-bit argument is passed as a bigint. A number in its place leaves
+ * Deno's fast call path: 65 to 140 ns instead of 4 (Deno 2.9.6).
  *
  * @module
  */
@@ -34,7 +34,7 @@ export const map = native<"u64", MapPointer>("u64");
 export const rsv = native<"u64", VmReservationPointer>("u64");
 export const bbctx = native<"u64", BadBlockContextPointer>("u64");
 export const fn = native<"u64", FunctionPointer>("u64");
-/** Where C writes a pointer or a size to. */
+/** Where C writes a pointer or a size. */
 export const out = native<"u64", Pointer<"cell">>("u64");
 export const address = native<"u64", bigint>("u64");
 export const size = native<"u64", bigint>("u64");
@@ -42,12 +42,12 @@ export const offset = native<"i64", bigint>("i64");
 export const int = native<"i32", number>("i32");
 export const unsigned = native<"u32", number>("u32");
 export const nothing = native<"void", void>("void");
-/** What C reads from or writes to during the call. */
+/** Memory that C reads or writes during the call only. */
 export const buffer = native<"buffer", ArrayBufferView<ArrayBufferLike> | null>(
   "buffer",
 );
 
-/** One table of functions. */
+/** A table of functions. */
 export type SymbolTable = Record<string, {
   readonly parameters: readonly Native<string, unknown>[];
   readonly result: Native<string, unknown>;

@@ -1,7 +1,6 @@
 /**
- * What a caller hands in, checked before anything native is called. Nothing
- * in here runs code of the caller: no `toString`, no `valueOf`, no overridden
- * getter.
+ * Checks of the caller's arguments, which come before any native call. Nothing in
+ * this file runs the caller's code: no `toString`, no `valueOf`, no overridden getter.
  *
  * @module
  */
@@ -9,13 +8,13 @@
 import { rangeError, typeError } from "./caller.ts";
 import { show } from "./show.ts";
 
-/** Linux's address space, on x86-64 and on arm64: the most for a size in bytes. */
+/** The largest size in bytes: Linux's address space on x86-64. */
 export const MAX_SIZE = 2 ** 47;
 
-/** Highest number of a file descriptor: C's INT_MAX. */
+/** The highest number of a file descriptor: C's INT_MAX. */
 export const MAX_FD = 2 ** 31 - 1;
 
-/** A `TypeError` for what has the wrong type. */
+/** Makes a `TypeError` for a value of the wrong type. */
 export function wrongType(
   action: string,
   name: string,
@@ -27,7 +26,7 @@ export function wrongType(
   );
 }
 
-/** A `RangeError` for what has the right type and the wrong value. */
+/** Makes a `RangeError` for a value that has the right type and is out of range. */
 export function outOfRange(
   action: string,
   name: string,
@@ -39,24 +38,24 @@ export function outOfRange(
   );
 }
 
-/** Whether a value may have private fields to look for. */
+/** Whether a value is an object, and so may have private fields. */
 export function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/** A `TypeError` for a method that was called on something else. */
+/** Makes a `TypeError` for a method that was called on another kind of object. */
 export function wrongThis(action: string, what: string): TypeError {
   return typeError(
     `Cannot ${action} as \`this\` is not ${what}: call it as a method of one`,
   );
 }
 
-/** A `TypeError` for what was closed. */
+/** Makes a `TypeError` for an object that is closed. */
 export function isClosed(action: string, what: string): TypeError {
   return typeError(`Cannot ${action} as the ${what} is closed`);
 }
 
-/** Taken at import, before anybody's code could have replaced it. */
+/** Taken at import, before anyone could replace it. */
 const isSafeInteger = Number.isSafeInteger as (
   value: unknown,
 ) => value is number;
@@ -122,7 +121,7 @@ export function checkBoolean(
   }
 }
 
-/** Throws unless the value is one of the texts. */
+/** Throws unless the value is one of the strings. */
 export function checkOneOf<T extends string>(
   action: string,
   name: string,
@@ -136,8 +135,9 @@ export function checkOneOf<T extends string>(
 }
 
 /**
- * Whether [`offset`, `offset + length`) lies in [0, `size`). V8 inlines what is
- * short, up to a limit, so what is asked each time stands apart from the errors.
+ * Whether [`offset`, `offset + length`) lies in [0, `size`).
+ *
+ * PERF: kept apart from the errors, since V8 inlines short functions, up to a limit.
  */
 export function isRange(
   offset: unknown,

@@ -1,6 +1,6 @@
 /**
- * Errors whose stack begins with the caller's own line: what is printed of one that
- * nobody catches is where the mistake is, and not this module.
+ * Errors whose stack starts at the caller's own line. So Deno prints the line with
+ * the mistake for an uncaught error, and not a line of this module.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 // deno-lint-ignore no-explicit-any
 type AnyFunction = (...args: any[]) => unknown;
 
-/** What V8 tells of a frame. */
+/** What V8 tells about a stack frame. */
 interface CallSite {
   getScriptNameOrSourceURL(): string | null;
   getFunctionName(): string | null;
@@ -19,25 +19,25 @@ interface StackApi {
   stackTraceLimit: number;
 }
 
-/** Taken at import, before anybody's code could have replaced it. */
+/** Taken at import, before anyone could replace them. */
 const { captureStackTrace } = Error;
 const { getOwnPropertyDescriptor } = Object;
 const { ownKeys } = Reflect;
 
-/** Where this module's files are. In a bundle there is no such place. */
+/** The folder of this module's files. A bundle has no such folder. */
 const home = new URL("..", import.meta.url).href;
 const bundled = !home.endsWith("/ffi/");
 
-/** More than this module ever calls in a row. */
+/** More frames than this module ever has on the stack. */
 const MOST_FRAMES = 50;
 
-/** The classes and functions that callers may call, by the file that they are in. */
+/** The classes and functions that callers may call, with the file of each. */
 const entrances: { readonly file: string; readonly of: AnyFunction }[] = [];
 
 /**
- * Makes known what callers may call: functions, and classes with all their members.
+ * Registers what callers may call: functions, and classes with all their members.
  *
- * @param file The `import.meta.url` of the file that they are in.
+ * @param file The `import.meta.url` of their file.
  */
 export function callable(file: string, ...of: unknown[]): void {
   for (let i = 0; i < of.length; i++) {
@@ -66,20 +66,20 @@ function functions(): Map<string, AnyFunction> {
   return known;
 }
 
-/** A `TypeError` with the caller's stack. */
+/** Makes a `TypeError` with the caller's stack. */
 export function typeError(message: string): TypeError {
   return fromCaller(new TypeError(message));
 }
 
-/** A `RangeError` with the caller's stack. */
+/** Makes a `RangeError` with the caller's stack. */
 export function rangeError(message: string): RangeError {
   return fromCaller(new RangeError(message));
 }
 
 /**
- * Takes this module's own frames off the top of an error's stack.
+ * Removes this module's own frames from the top of an error's stack.
  *
- * @param error What is thrown next: nothing native may be called in between.
+ * @param error The error, which is thrown next: no native call may come in between.
  * @returns The same error.
  */
 export function fromCaller<T>(error: T): T {
@@ -89,35 +89,36 @@ export function fromCaller<T>(error: T): T {
       if (entrance !== undefined) captureStackTrace(error as object, entrance);
     }
   } catch {
-    // There is no room on the stack, or somebody has frozen `Error`.
+    // The stack is used up, or someone has frozen `Error`.
   }
   return error;
 }
 
-/** The function of this module that the caller has called. */
+/** Returns the function of this module that the caller has called. */
 function entranceOf(sites: readonly CallSite[]): AnyFunction | undefined {
   let last: CallSite | undefined;
   let lastFile = "";
   for (let i = 0; i < sites.length; i++) {
-    // PERF: getFileName() takes 20 µs, this one 1 µs (Deno 2.9.6).
+    // PERF: getFileName() takes 20 µs, this takes 1 µs (Deno 2.9.6).
     const file = sites[i]!.getScriptNameOrSourceURL();
-    // The engine's own functions are in no file, and Deno's in such.
+    // The engine's own functions have no file, and Deno's have one that starts so.
     if (!file || file.startsWith("ext:")) continue;
     if (!file.startsWith(home)) {
       return functions().get(`${lastFile} ${last?.getFunctionName()}`);
     }
     [last, lastFile] = [sites[i], file];
   }
-  // Nobody is left of whom it could be told, as where a promise isn't awaited.
+  // No caller is on the stack, for example after an `await` of a promise that nobody
+  // awaits.
   return undefined;
 }
 
-/** The frames at this moment. */
+/** Returns the current stack frames. */
 function callSites(): readonly CallSite[] {
   const api = Error as unknown as StackApi;
   const before = getOwnPropertyDescriptor(api, "prepareStackTrace");
   const limit = getOwnPropertyDescriptor(api, "stackTraceLimit");
-  // Whoever has put accessors there would run now.
+  // Accessors that a caller has put there would run now.
   if (before?.get || before?.set || !(limit?.value > 0)) return [];
   try {
     api.stackTraceLimit = MOST_FRAMES;

@@ -1,13 +1,14 @@
 /**
- * Store granularity, in words and in the numbers of libpmem2.h.
+ * Store granularity: the names, and the numbers in libpmem2.h.
  *
  * @module
  */
 
 /**
- * How much must be written out to make a store durable: single bytes (eADR,
- * stores are durable once they are visible), cache lines (persistent memory) or
- * pages (ordinary storage, through msync). C's `enum pmem2_granularity`.
+ * The unit in which stores must be written out to be durable. "byte": stores are
+ * durable once they are visible (persistent memory with eADR). "cache-line": cache
+ * lines must be flushed (other persistent memory). "page": pages must be written by
+ * msync (ordinary storage). C's `enum pmem2_granularity`.
  */
 export type Granularity = "byte" | "cache-line" | "page";
 

@@ -15,35 +15,36 @@ import {
 import { type OptionNames, optionNames, optionsOf } from "./options.ts";
 
 /**
- * Whether stores reach the source, and who else has it mapped, or stay with the
- * map. C's `enum pmem2_sharing_type`.
+ * Whether stores reach the source and all other maps of it ("shared"), or stay in the
+ * map ("private"). C's `enum pmem2_sharing_type`.
  */
 export type Sharing = "shared" | "private";
 
 /** How to map a source. C's `struct pmem2_config`. */
 export interface MapOptions {
   /**
-   * First byte of the source to map: a multiple of the source's alignment.
+   * Where the mapped range starts, in bytes from the start of the source: a multiple
+   * of the source's alignment.
    *
    * @default {0}
    */
   offset?: number | undefined;
   /**
-   * Bytes to map, at least 1: a multiple of the source's alignment. Without it
-   * the map goes from `offset` to the end of the source, whatever its size.
+   * How many bytes to map: a multiple of the source's alignment, at least 1. Without
+   * it, the map reaches to the end of the source, which need not be aligned.
    */
   length?: number | undefined;
   /**
-   * The coarsest store granularity that the caller accepts: "page" takes any
+   * The coarsest store granularity that the caller accepts: "page" accepts any
    * medium, "cache-line" and "byte" only persistent memory.
    *
    * @default {"page"}
    */
   granularity?: Granularity | undefined;
   /**
-   * Whether stores reach the source. Of a private map the system keeps in memory
-   * what was stored to, and may end the process when that is more than there is;
-   * the source itself may be larger than the memory.
+   * Whether stores reach the source. The system keeps the stores to a private map in
+   * memory, and may end the process if they need more than there is; the source
+   * itself may be larger than the memory.
    *
    * @default {"shared"}
    */
@@ -68,18 +69,18 @@ export interface MapOptions {
   exec?: boolean | undefined;
 }
 
-/** Mapping into a reservation: {@linkcode MapOptions}, and where. */
+/** How to map a source into a reservation, and where. */
 export interface ReservationMapOptions extends MapOptions {
   /**
-   * Byte offset in the reservation, a multiple of the page size. Without it the
-   * map goes to the first gap that it fits in.
+   * Where to put the map, in bytes from the start of the reservation: a multiple of
+   * the page size. Without it, the map goes to the first gap that is large enough.
    */
   at?: number | undefined;
 }
 
 const sharings: readonly Sharing[] = ["shared", "private"];
 
-/** {@linkcode ReservationMapOptions}, read once and checked. */
+/** The options after they were read once and checked. */
 export interface MapSettings {
   readonly offset: number;
   readonly length: number | undefined;
@@ -110,7 +111,7 @@ export const reservationMapOptionNames = optionNames<ReservationMapOptions>({
   at: true,
 });
 
-/** The same where a file is opened. */
+/** The names of the options of a call that opens a file and maps it. */
 export const openAndMapOptionNames = optionNames<OpenOptions & MapOptions>({
   ...opening,
   ...mapping,
@@ -122,7 +123,7 @@ export const openAndReservationMapOptionNames = optionNames<
 /**
  * Reads and checks the options.
  *
- * @param names Those that the call takes.
+ * @param names The options that the call takes.
  */
 export function mapSettings(
   action: string,
@@ -167,8 +168,8 @@ function checkedMapSettings(
 }
 
 /**
- * Reads and checks the options where a file is opened and mapped at once:
- * `write` is the memory's, and the file is opened for writing if it has to be.
+ * Reads and checks the options of a call that opens a file and maps it. `write`
+ * applies to the memory; the file is opened for writing if that requires it.
  *
  * @param names The options that the call takes.
  */

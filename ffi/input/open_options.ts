@@ -8,49 +8,50 @@ import { checkBoolean, checkInteger } from "./argument.ts";
 import { optionNames, optionsOf } from "./options.ts";
 
 /**
- * How to open a file. It is always opened for reading, too: libpmem2 refuses
- * a write-only descriptor.
+ * How to open a file. Every file is opened for reading, since libpmem2 refuses a
+ * write-only descriptor.
  */
 export interface OpenOptions {
   /**
-   * Open the file for writing. `create`, `createNew` and `size` do so as well.
+   * Whether to open the file for writing as well. `create`, `createNew` and `size`
+   * imply it.
    *
    * @default {true}
    */
   write?: boolean | undefined;
   /**
-   * Create the file if it doesn't exist. Give `size`, too, if it's to be mapped:
-   * an empty file can't be.
+   * Whether to create the file if it does not exist. Give `size` as well to map the
+   * file: an empty file cannot be mapped.
    *
    * @default {false}
    */
   create?: boolean | undefined;
   /**
-   * Create the file, and fail if it exists.
+   * Whether to create the file, and to fail if it exists.
    *
    * @default {false}
    */
   createNew?: boolean | undefined;
   /**
-   * Grow the file to this size in bytes, with blocks allocated for all of it:
-   * a store to a map of it can't run out of disk. It is never shrunk.
+   * The least size of the file in bytes. A shorter file grows to it; a longer file is
+   * never cut. Blocks are allocated for the first `size` bytes, so that a store to a
+   * map of them cannot run out of disk space.
    *
-   * What a file system can't promise: that holds on ext4, XFS and tmpfs, but not
-   * where blocks are copied at each write (btrfs; XFS files that share blocks
-   * with a reflink), nor where the file system can't allocate (ext2, NFS before
-   * 4.2, many FUSE file systems): there the file is filled up with zeros. Nor for
-   * what a file that is longer than `size` has behind it.
+   * That holds on ext4, XFS and tmpfs. It does not hold on file systems that copy
+   * blocks on each write (btrfs, and XFS files that share blocks with a reflink). File
+   * systems that cannot allocate blocks (ext2, NFS before 4.2, many FUSE file systems)
+   * get zeros written at the end of the file instead.
    */
   size?: number | undefined;
   /**
-   * Permissions of a new file, 0 to 0o777, less the umask.
+   * The permissions of a new file: 0 to 0o777. The umask is taken off.
    *
    * @default {0o666}
    */
   mode?: number | undefined;
 }
 
-/** {@linkcode OpenOptions}, read once and checked. */
+/** The options after they were read once and checked. */
 export interface FileSettings {
   write: boolean;
   create: boolean;
@@ -78,7 +79,7 @@ export function fileSettings(
   return checkedFileSettings(action, optionsOf(action, options, names));
 }
 
-/** Checks options that nobody else reads. */
+/** Checks options that were read already. */
 export function checkedFileSettings(
   action: string,
   options: OpenOptions,

@@ -1,6 +1,6 @@
 /**
- * Options: read once, whole, and before anything else is looked at or done, and
- * none that doesn't exist.
+ * Reads options: all of them, once, and before anything else is checked or done.
+ * Refuses options that do not exist.
  *
  * @module
  */
@@ -12,22 +12,22 @@ import { show } from "./show.ts";
 /** The names of the options that a call takes. */
 export type OptionNames = readonly string[];
 
-/** Makes the names of an interface's options; the compiler sees to it that it's all. */
+/** Lists the names of an interface's options. The compiler checks that none is missing. */
 export function optionNames<T extends object>(
   names: Readonly<Record<keyof T, true>>,
 ): OptionNames {
   return Object.freeze(Object.keys(names));
 }
 
-/** Taken at import, before anybody's code could have replaced it. */
+/** Taken at import, before anyone could replace it. */
 const { hasOwn } = Object;
 
 const NO_OPTIONS = Object.freeze(Object.create(null));
 
 /**
- * The object to read options from: `undefined` and `null` stand for none. The
- * caller's getters and traps run while it's looked at and read, so both happen
- * first, and once.
+ * Returns the object to read options from; `undefined` and `null` mean no options.
+ * The caller's getters and traps run while it is inspected and read, so both must
+ * happen once, and before all checks.
  */
 export function optionsOf<T extends object>(
   action: string,
@@ -51,7 +51,7 @@ function isAmong(names: OptionNames, name: string): boolean {
   return false;
 }
 
-/** Throws, unless the option is inherited, or undefined and thereby not given. */
+/** Throws, unless the option is inherited or `undefined`, and so is not given. */
 function refuse(
   action: string,
   options: object,
@@ -67,7 +67,7 @@ function refuse(
   );
 }
 
-/** Where an option that exists belongs, if not here. */
+/** Tells where an option belongs that exists, but not for this call. */
 function elsewhere(name: string, names: OptionNames): string | null {
   const mapping = names.includes("granularity");
   const opening = names.includes("create");
@@ -94,7 +94,7 @@ const forMapping = [
   "exec",
 ];
 
-/** What other interfaces, and people, call the options. */
+/** Other names for the options, from other interfaces and from habit. */
 const synonyms: Readonly<Record<string, readonly string[]>> = {
   "write: false": ["readonly", "ro"],
   write: ["writable", "writeable", "rw"],
@@ -121,7 +121,7 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
   directory: ["path", "parent", "tmpdir"],
 };
 
-/** The options that are nearest to a name. */
+/** Suggests the options that are nearest to a name. */
 function suggestion(name: string, known: OptionNames): string {
   const wanted = name.toLowerCase();
   for (const [option, names] of Object.entries(synonyms)) {
@@ -140,8 +140,8 @@ function suggestion(name: string, known: OptionNames): string {
 }
 
 /**
- * How many letters must be put in, taken out, replaced or swapped with the next
- * one; an abbreviation is near. Names longer than any option are cut off.
+ * Counts how many letters must be inserted, deleted, replaced or swapped with the
+ * next one. An abbreviation has distance 0. Long names are cut.
  */
 function distance(wanted: string, option: string): number {
   if (wanted.length > 1 && option.startsWith(wanted)) return 0;

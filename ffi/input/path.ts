@@ -1,5 +1,5 @@
 /**
- * Paths: as callers give them, and as C wants them.
+ * Paths and `file:` URLs that callers give.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const url = {
   pathname: urlGetter("pathname"),
 };
 
-/** Whether it is one, and doesn't only inherit from one. */
+/** Whether a value is a URL, and not just an object that inherits from one. */
 function isUrl(value: unknown): value is URL {
   try {
     url.protocol(value as URL);
@@ -26,7 +26,7 @@ function isUrl(value: unknown): value is URL {
   }
 }
 
-/** The path in the file system that the caller means. */
+/** Returns the path that the caller means. */
 export function pathOf(action: string, path: unknown): string {
   if (typeof path === "string") return path;
   const rule = "a path or a file: URL";
@@ -34,7 +34,7 @@ export function pathOf(action: string, path: unknown): string {
   if (url.protocol(path) !== "file:" || url.host(path) !== "") {
     throw wrongType(action, "path", rule, url.protocol(path) + "//…");
   }
-  // A percent sign that encodes nothing is one, as in Deno.
+  // As in Deno, a percent sign that encodes nothing stands for itself.
   return decodeURIComponent(
     url.pathname(path).replace(/%(?![\da-f]{2})/gi, "%25"),
   );

@@ -1,5 +1,5 @@
 /**
- * The range that a caller means: an offset and a length, or a view.
+ * The range that a caller gives: an offset and a length, or a view.
  *
  * @module
  */
@@ -9,26 +9,26 @@ import { checkRange, wrongType } from "./argument.ts";
 import { typeError } from "./caller.ts";
 import * as views from "./views.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { isRange } = argument;
 const { isArrayBufferView, viewGetters } = views;
 
-/** What a range is to lie in: a map or a reservation. */
+/** What the range must lie in: a map or a reservation. */
 export interface Whole {
   readonly size: number;
-  /** How errors name it. */
+  /** What errors call it. */
   readonly noun: string;
-  /** What a view on its memory is. */
+  /** What errors say a view must be. */
   readonly viewRule: string;
-  /** Where a view starts in it, or null if it's not on a buffer of its own. */
+  /** Returns the offset of a view on its memory, or null for any other view. */
   startOfView(view: ArrayBufferView): number | null;
 }
 
 export const NUMBERS_ONLY = true;
 
 /**
- * Where a range or a view starts. Whether a number lies in the whole,
- * {@linkcode countOf} checks, which comes next: once for both.
+ * Returns where a range or a view starts. {@linkcode countOf}, which comes next,
+ * checks that a number is in range: one check for both numbers.
  */
 export function startOf(
   action: string,
@@ -66,7 +66,7 @@ function otherStart(
   return start;
 }
 
-/** How many bytes the range or the view has. */
+/** Returns how many bytes the range or the view has. */
 export function countOf(
   action: string,
   whole: Whole,

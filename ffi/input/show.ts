@@ -1,16 +1,16 @@
 /**
- * How values are named in errors.
+ * Shows values in error messages.
  *
  * @module
  */
 
-/** Taken at import, before anybody's code could have replaced them. */
+/** Taken at import, before anyone could replace them. */
 const { getOwnPropertyDescriptor, getPrototypeOf, is } = Object;
 const { isArray } = Array;
 const { stringify } = JSON;
 const objectPrototype = Object.prototype;
 
-/** How a value is named in an error. */
+/** Shows a value in an error message. */
 export function show(value: unknown): string {
   switch (typeof value) {
     case "string":
@@ -28,8 +28,8 @@ export function show(value: unknown): string {
 }
 
 /**
- * The class of an object, without its getters: by its prototype's constructor. A
- * proxy's traps may run, which is why nothing but a throw comes after it.
+ * Names the class of an object by the constructor of its prototype, without calling
+ * getters. A proxy's traps may run, so nothing may follow but a throw.
  */
 function kindOf(value: object): string {
   try {
@@ -53,7 +53,7 @@ function kindOf(value: object): string {
   return "an object";
 }
 
-/** The value of a property of its own, if that is no accessor. */
+/** Returns the value of an own property, unless it is an accessor. */
 function valueOf(object: object, key: string): unknown {
   return getOwnPropertyDescriptor(object, key)?.value;
 }

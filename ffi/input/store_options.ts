@@ -1,5 +1,5 @@
 /**
- * How the memory operations store.
+ * How `write`, `move` and `fill` store.
  *
  * @module
  */
@@ -15,32 +15,30 @@ export const WC = 1 << 3;
 export const WB = 1 << 4;
 export const NOFLUSH = 1 << 5;
 
-/** How a memory operation stores. C's PMEM2_F_MEM_* flags. */
+/** How `write`, `move` and `fill` store. C's PMEM2_F_MEM_* flags. */
 export interface StoreOptions {
   /**
-   * Whether the stores are flushed. If not, nothing is made durable until it's
-   * flushed or persisted. `false` is PMEM2_F_MEM_NOFLUSH.
+   * Whether to flush the stores. If not, they are not durable until the caller calls
+   * `persist()`, or `flush()` and `drain()`. `false` is PMEM2_F_MEM_NOFLUSH.
    *
    * @default {true}
    */
   flush?: boolean | undefined;
   /**
-   * Whether to wait until the stores are durable. If not, the caller calls
-   * `drain()` later. `false` is PMEM2_F_MEM_NODRAIN.
+   * Whether to wait until the stores are durable. If not, they are durable once a
+   * later `drain()` returns. `false` is PMEM2_F_MEM_NODRAIN.
    *
    * @default {true}
    */
   drain?: boolean | undefined;
   /**
-   * Whether the data should stay in the CPU's caches: `true` is
-   * PMEM2_F_MEM_TEMPORAL, `false` is PMEM2_F_MEM_NONTEMPORAL. Without it libpmem2
-   * decides by the length.
+   * Whether the data should stay in the CPU caches: `true` is PMEM2_F_MEM_TEMPORAL,
+   * `false` is PMEM2_F_MEM_NONTEMPORAL. Without it, libpmem2 chooses by the length.
    */
   temporal?: boolean | undefined;
   /**
-   * The caching that the stores should use: `true` is PMEM2_F_MEM_WC
-   * (write-combining), `false` is PMEM2_F_MEM_WB (write-back). Without it
-   * libpmem2 decides by the length.
+   * Whether the stores should be write-combining: `true` is PMEM2_F_MEM_WC, `false`
+   * is PMEM2_F_MEM_WB (write-back). Without it, libpmem2 chooses by the length.
    */
   writeCombining?: boolean | undefined;
 }
@@ -52,7 +50,7 @@ const names = optionNames<StoreOptions>({
   writeCombining: true,
 });
 
-/** Reads and checks the options; the flags for C. */
+/** Reads and checks the options, and returns C's flags. */
 export function storeFlags(
   action: string,
   options: StoreOptions | null | undefined,

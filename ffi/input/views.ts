@@ -1,7 +1,8 @@
 /**
- * Buffers and views as they truly are, whatever their owner has made of them:
- * the engine's own getters, taken at import, before anybody's code could have
- * replaced them.
+ * Buffers and views as they are, even if a caller has redefined their properties.
+ *
+ * SAFETY: these are the engine's own getters, taken at import, before anyone could
+ * replace them. So a length that is checked is the length that native code meets.
  *
  * @module
  */
@@ -12,7 +13,7 @@ import { typeError } from "./caller.ts";
 type Getter<T> = (target: unknown) => T;
 const getter = <T>(prototype: object, key: string | symbol): Getter<T> => {
   const get = Object.getOwnPropertyDescriptor(prototype, key)?.get;
-  // An engine without it isn't Deno's: that is said when the library is opened.
+  // Without it, this is not Deno. Opening the library throws an error that says so.
   return Function.prototype.call.bind(get ?? Object) as Getter<T>;
 };
 const TypedArray = Object.getPrototypeOf(Uint8Array.prototype);
@@ -42,12 +43,12 @@ const arrayBuffer = ArrayBuffer.prototype;
 const byteLength = getter<number>(arrayBuffer, "byteLength");
 
 /**
- * Whether all of the buffer that an array is a view on has at most so many
- * bytes. No for some that do, such as shared ones.
+ * Whether the whole buffer of an array has at most `limit` bytes. Some buffers that
+ * do, such as shared ones, are reported as larger.
  */
 export function hasSmallBuffer(array: Uint8Array, limit: number): boolean {
   const buffer = typedArray.buffer(array);
-  // Of what isn't one the getter makes an error, which takes long.
+  // PERF: for anything else the getter throws, which is slow.
   if (getPrototypeOf(buffer) !== arrayBuffer) return false;
   try {
     return byteLength(buffer) <= limit;
@@ -65,7 +66,7 @@ function isShared(buffer: ArrayBufferLike): boolean {
   }
 }
 
-/** The getters of a view, a typed array's or a `DataView`'s. */
+/** Returns the getters of a view: those of typed arrays or those of `DataView`. */
 export function viewGetters(view: ArrayBufferView): typeof typedArray {
   return typeTag(view) === undefined ? dataView : typedArray;
 }
@@ -75,12 +76,12 @@ export function isArrayBufferView(value: unknown): value is ArrayBufferView {
   return isView(value);
 }
 
-/** Whether the value is a `Uint8Array`, of this realm or another. */
+/** Whether the value is a `Uint8Array` of this realm or another. */
 function isUint8Array(value: unknown): value is Uint8Array {
   return typeTag(value) === "Uint8Array";
 }
 
-/** Throws unless the value is a `Uint8Array`; its true length. */
+/** Returns the true length of a `Uint8Array`; throws for any other value. */
 export function lengthOf(action: string, name: string, value: unknown): number {
   if (!isUint8Array(value)) {
     throw wrongType(action, name, "a Uint8Array", value);
@@ -88,7 +89,7 @@ export function lengthOf(action: string, name: string, value: unknown): number {
   return typedArray.byteLength(value);
 }
 
-/** The same for an array that native code will write to. */
+/** Does the same for an array that native code will write to. */
 export function writableLengthOf(
   action: string,
   name: string,
@@ -106,7 +107,7 @@ export function writableLengthOf(
   return length;
 }
 
-/** A part of an array, as a plain `Uint8Array` over the same memory. */
+/** Makes a plain `Uint8Array` over a part of an array. */
 export function subarray(
   array: Uint8Array,
   offset: number,
@@ -120,17 +121,17 @@ export function subarray(
 }
 
 const detachedGetter = getter<boolean>(ArrayBuffer.prototype, "detached");
-/** The engine's own, so that it needs no compilation. */
+/** The engine's own function, which never has to be compiled. */
 export const transfer = Function.prototype.call.bind(
   ArrayBuffer.prototype.transfer ?? Object,
 ) as (buffer: ArrayBuffer, length: number) => ArrayBuffer;
 
-/** Whether a buffer was given away. */
+/** Whether a buffer was transferred. */
 export function isDetached(buffer: ArrayBuffer): boolean {
   return detachedGetter(buffer);
 }
 
-/** Makes a buffer, and all views over it, empty. */
+/** Empties a buffer and all views on it. */
 export function detach(buffer: ArrayBuffer): void {
   transfer(buffer, 0);
 }
