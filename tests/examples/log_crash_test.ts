@@ -4,7 +4,8 @@ import { Log } from "../../examples/durable_log.ts";
 import { granularities } from "../support/store_checks.ts";
 import { assertOneOf } from "./crash_model.ts";
 
-const SIZE = 8192;
+/** Of one page at first, it grows. */
+const options = { create: true, limit: 2 ** 20 };
 
 const record = (length: number, value: number) =>
   new Uint8Array(length).fill(value);
@@ -42,14 +43,13 @@ for (const granularity of granularities) {
     await testCrashes({
       granularity,
       write(pmem, acknowledge) {
-        using log = Log.open(pmem.path("log"), { create: true, size: SIZE });
+        using log = Log.open(pmem.path("log"), options);
         for (const [act] of steps) {
           act(log);
           acknowledge(act);
         }
       },
       check(pmem, acknowledged) {
-        const options = { create: true, size: SIZE };
         {
           using log = Log.open(pmem.path("log"), options);
           assertWhole(log);

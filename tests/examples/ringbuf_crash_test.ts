@@ -1,3 +1,4 @@
+import { Pmem2Map } from "@pmem2/pmem2";
 import { type EmulatedPmem, testCrashes } from "@pmem2/pmem2/testing";
 import { assert, assertEquals } from "@std/assert";
 import { RingBuffer } from "../../examples/ring_buffer.ts";
@@ -75,6 +76,66 @@ for (const granularity of granularities) {
         pmem.crash();
         using ring = open(pmem);
         assertEquals(takeAll(ring), [101, 102, 103, 104]);
+      },
+    });
+  });
+
+  Deno.test(`RingBuffer makes durable what its other process had not yet when it was killed, at ${granularity} granularity`, async () => {
+    await testCrashes<"put" | "taken">({
+      granularity,
+      setup(pmem) {
+        using ring = open(pmem);
+        for (let i = 1; i <= 4; i++) ring.push(entry(i));
+      },
+      write(pmem, acknowledge) {
+        using other = Pmem2Map.open(pmem.path("ring"));
+        const positions = new BigUint64Array(other.buffer, 0, 24);
+        const [WRITTEN, READ] = [8, 16];
+        {
+          // The consumer has raised its position, and no more.
+          positions[READ] = 1n;
+          using producer = open(pmem);
+          assert(producer.push(entry(5)));
+          acknowledge("put");
+        }
+        {
+          using consumer = open(pmem);
+          for (let i = 2; i <= 5; i++) {
+            assertEquals(oldest(consumer), i);
+            consumer.drop();
+            acknowledge("taken");
+          }
+          // And then the producer.
+          const slot = 192 + ENTRY;
+          other.bytes.fill(6, slot, slot + ENTRY);
+          other.persist(slot, ENTRY);
+          positions[WRITTEN] = 6n;
+          assertEquals(oldest(consumer), 6);
+          consumer.drop();
+          acknowledge("taken");
+        }
+      },
+      check(pmem, acknowledged) {
+        const [put] = acknowledged;
+        const taken = acknowledged.slice(1).length;
+        using ring = open(pmem);
+        const values = takeAll(ring);
+        if (put === undefined) {
+          assert(["1,2,3,4", "2,3,4", "2,3,4,5"].includes(values.join()));
+        } else {
+          const left = [2, 3, 4, 5, 6].slice(taken);
+          const all = [
+            left,
+            left.slice(1),
+            left.slice(0, -1),
+            left.slice(1, -1),
+          ];
+          assert(all.map((some) => some.join()).includes(values.join()));
+        }
+        // No position has overtaken the other.
+        for (let i = 0; i < ring.capacity; i++) assert(ring.push(entry(9)));
+        assertEquals(ring.push(entry(9)), false);
+        assertEquals(takeAll(ring), [9, 9, 9, 9]);
       },
     });
   });

@@ -22,6 +22,13 @@ for (const granularity of granularities) {
           }
           acknowledge(`closed ${text}`);
         }
+        // In use, and cut off, and opened again.
+        new GuardedFile(pmem.path("file"), { write: true });
+        pmem.crash();
+        acknowledge(`cut ${texts.at(-1)}`);
+        using file = new GuardedFile(pmem.path("file"), { write: true });
+        assertEquals(file.shutdown, "unknown");
+        acknowledge(`closing ${texts.at(-1)}`);
       },
       check(pmem, acknowledged) {
         const [event = "", text = ""] = acknowledged.at(-1)?.split(" ") ?? [];
@@ -35,6 +42,7 @@ for (const granularity of granularities) {
             // Nobody had begun to write the next one, or it's there.
             assert(found === text || found === next, "the text is torn");
             if (event === "written") assertEquals(found, text);
+            assert(event !== "cut", "it was in use");
           } else {
             assertEquals(shutdown, "unknown");
             if (event === "written") assertEquals(found, text);
