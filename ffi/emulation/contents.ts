@@ -17,6 +17,9 @@ import { BLOCK, type Block, type Image, ZEROS } from "./image.ts";
 const chunk = new Uint8Array(new ArrayBuffer(64 * BLOCK));
 let chunkAddress = 0n;
 
+/** The block that was made last. */
+let last = ZEROS;
+
 /** Below this it takes less time to read zeros than to look for holes. */
 const SPARSE_FROM = 16 * 1024 ** 2;
 
@@ -110,8 +113,14 @@ function readChunk(
     const known = image.get(index);
     const address = chunkAddress + BigInt(start);
     if (memcmp(address, known, BigInt(BLOCK)) === 0) continue;
-    const zero = memcmp(address, ZEROS, BigInt(BLOCK)) === 0;
-    changed(index, zero ? ZEROS : chunk.slice(start, start + BLOCK));
+    // Programs that fill memory make many blocks alike.
+    let block = [ZEROS, last].find((one) =>
+      memcmp(address, one, BigInt(BLOCK)) === 0
+    );
+    if (block === undefined) {
+      block = last = chunk.slice(start, start + BLOCK);
+    }
+    changed(index, block);
   }
 }
 

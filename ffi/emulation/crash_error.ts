@@ -119,9 +119,11 @@ function describe(
   return lines.join("\n");
 }
 
+/** Its first line: Deno shows all of it as the cause. */
 function messageOf(cause: unknown): string {
   try {
-    return cause instanceof Error ? cause.message : String(cause);
+    const text = cause instanceof Error ? cause.message : String(cause);
+    return text.trim().split("\n", 1)[0]!;
   } catch {
     return "something that has no text";
   }

@@ -7,6 +7,7 @@
 
 import { copyIn, copyWithin } from "../c/copy.ts";
 import { loaderFunctions } from "../c/library.ts";
+import { add } from "../c/pointer.ts";
 import { BYTE } from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import { NODRAIN, NOFLUSH } from "../input/store_options.ts";
@@ -377,6 +378,21 @@ async function later(): Promise<void> {
   for (let i = 0; i < 8; i++) await undefined;
 }
 
+const once = new Set([null]);
+const forEach = once.forEach.bind(once);
+
+/**
+ * Calls a function that V8 is not to take into its callers.
+ *
+ * PERF: what V8 inlines is limited, and the emulation's code would take the place
+ * of an ordinary map's: in a process that has had an emulation persist would take
+ * 18.6 ns there, and so takes 14.2 as in others; write of 64 bytes takes 46 to 57
+ * ns instead of 38 all the same (Deno 2.9.6).
+ */
+function apart(call: () => void): void {
+  forEach(call);
+}
+
 /** A map of a file in the directory of an emulation. */
 class MapOfFile implements EmulatedMap, EmulatedPersistence {
   readonly granularity: number;
@@ -427,19 +443,25 @@ class MapOfFile implements EmulatedMap, EmulatedPersistence {
   }
 
   persist(address: bigint, size: bigint): void {
-    this.#operate({ kind: "persist", ...this.#range(address, size) });
+    apart(() =>
+      this.#operate({ kind: "persist", ...this.#range(address, size) })
+    );
   }
 
   flush(address: bigint, size: bigint): void {
-    this.#operate({ kind: "flush", ...this.#range(address, size) });
+    apart(() =>
+      this.#operate({ kind: "flush", ...this.#range(address, size) })
+    );
   }
 
   drain(): void {
-    this.#operate({ kind: "drain" });
+    apart(() => this.#operate({ kind: "drain" }));
   }
 
   deepFlush(address: bigint, size: bigint): void {
-    this.#operate({ kind: "deepFlush", ...this.#range(address, size) });
+    apart(() =>
+      this.#operate({ kind: "deepFlush", ...this.#range(address, size) })
+    );
   }
 
   persistAsync(address: bigint, size: bigint): Promise<void> {
@@ -463,27 +485,49 @@ class MapOfFile implements EmulatedMap, EmulatedPersistence {
   }
 
   write(
-    address: bigint,
+    memory: { readonly address: bigint },
+    offset: number,
     data: Uint8Array,
     length: number,
     flags: number,
   ): void {
-    this.#beforeStore();
-    copyIn(address, data, length);
-    this.#stored(address, length, flags);
+    apart(() => {
+      const address = add(memory.address, offset);
+      this.#beforeStore();
+      copyIn(address, data, length);
+      this.#stored(address, length, flags);
+    });
   }
 
-  move(to: bigint, from: bigint, length: number, flags: number): void {
-    this.#beforeStore();
-    copyWithin(to, from, length);
-    this.#stored(to, length, flags);
+  move(
+    memory: { readonly address: bigint },
+    target: number,
+    source: number,
+    length: number,
+    flags: number,
+  ): void {
+    apart(() => {
+      const to = add(memory.address, target);
+      this.#beforeStore();
+      copyWithin(to, add(memory.address, source), length);
+      this.#stored(to, length, flags);
+    });
   }
 
-  fill(address: bigint, value: number, length: number, flags: number): void {
-    this.#beforeStore();
-    // An i32 is not −0, which is a byte all the same.
-    loaderFunctions().memset(address, value | 0, BigInt(length));
-    this.#stored(address, length, flags);
+  fill(
+    memory: { readonly address: bigint },
+    offset: number,
+    value: number,
+    length: number,
+    flags: number,
+  ): void {
+    apart(() => {
+      const address = add(memory.address, offset);
+      this.#beforeStore();
+      // An i32 is not −0, which is a byte all the same.
+      loaderFunctions().memset(address, value | 0, BigInt(length));
+      this.#stored(address, length, flags);
+    });
   }
 
   /** What was stored before is durable, where the store itself may be torn. */

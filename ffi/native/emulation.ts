@@ -19,13 +19,26 @@ export interface EmulatedPersistence {
   deepFlushAsync(address: bigint, size: bigint): Promise<void>;
   /** `data` is not longer than `length`; flags as C's. */
   write(
-    address: bigint,
+    memory: { readonly address: bigint },
+    offset: number,
     data: Uint8Array,
     length: number,
     flags: number,
   ): void;
-  move(to: bigint, from: bigint, length: number, flags: number): void;
-  fill(address: bigint, value: number, length: number, flags: number): void;
+  move(
+    memory: { readonly address: bigint },
+    target: number,
+    source: number,
+    length: number,
+    flags: number,
+  ): void;
+  fill(
+    memory: { readonly address: bigint },
+    offset: number,
+    value: number,
+    length: number,
+    flags: number,
+  ): void;
 }
 
 /** What a map has of an emulated medium. */

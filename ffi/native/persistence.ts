@@ -123,9 +123,11 @@ export class Persistence {
     length: number,
     flags: number,
   ): void {
-    const address = add(map.address, offset);
     const emulated = this.#emulated;
-    if (emulated !== null) return emulated.write(address, data, length, flags);
+    if (emulated !== null) {
+      return emulated.write(map, offset, data, length, flags);
+    }
+    const address = add(map.address, offset);
     const size = toBigInt(length);
     const call4 = this.#call4(length, flags);
     if (call4 === null) {
@@ -149,10 +151,12 @@ export class Persistence {
     length: number,
     flags: number,
   ): void {
+    const emulated = this.#emulated;
+    if (emulated !== null) {
+      return emulated.move(map, target, source, length, flags);
+    }
     const to = add(map.address, target);
     const from = add(map.address, source);
-    const emulated = this.#emulated;
-    if (emulated !== null) return emulated.move(to, from, length, flags);
     const size = toBigInt(length);
     const call4 = this.#call4(length, flags);
     if (call4 === null) {
@@ -171,9 +175,11 @@ export class Persistence {
     length: number,
     flags: number,
   ): void {
-    const address = add(map.address, offset);
     const emulated = this.#emulated;
-    if (emulated !== null) return emulated.fill(address, value, length, flags);
+    if (emulated !== null) {
+      return emulated.fill(map, offset, value, length, flags);
+    }
+    const address = add(map.address, offset);
     const size = toBigInt(length);
     const call4 = this.#call4(length, flags);
     if (call4 === null) {
