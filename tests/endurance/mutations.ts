@@ -67,7 +67,7 @@ interface Statement {
 }
 
 const calls =
-  /\b(?:#map|#memory|map)\.(persist|flush|drain|deepFlush|write|fill|move)\(/;
+  /(?:#map|#memory|\bmap)\.(persist|flush|drain|deepFlush|write|fill|move)\(/;
 const declared =
   /^\s*(?:(?:public|private|static|async)\s+)*([#\w]+)(?:<[^>]*>)?\(/;
 
@@ -79,13 +79,8 @@ function* blocksOf(source: string): Generator<Statement[]> {
   const indent = (line: string) => line.length - line.trimStart().length;
   const isCode = (line: string) => !/^\s*(?:\/\/|\/?\*|$)/.test(line);
   for (const [i, line] of lines.entries()) {
-    if (
-      !/\{$/.test(line) || !isCode(line) ||
-      /=> \{$|^class|^export class|interface/.test(line.trim()) &&
-        !/=> \{$/.test(line)
-    ) {
-      continue;
-    }
+    if (!/\{$/.test(line) || !isCode(line)) continue;
+    if (/^(?:export )?(?:class|interface)\b/.test(line)) continue;
     const statements: Statement[] = [];
     const inner = indent(lines[i + 1] ?? "");
     let first = -1;
