@@ -136,7 +136,12 @@ export function callersStack(error: Error): string {
   const lines = `${error.stack ?? ""}`.split("\n")
     .filter((line) => /^\s+at /.test(line));
   const isOurs = (line: string) => line.includes(home);
-  const first = Math.max(lines.findIndex((line) => !isOurs(line)), 1);
+  // The engine's own functions are in no file.
+  const isEngines = (line: string) => line.endsWith("(<anonymous>)");
+  const first = Math.max(
+    lines.findIndex((line) => !isOurs(line) && !isEngines(line)),
+    1,
+  );
   return lines.slice(first - 1)
     .filter((line, i) => i === 0 || !isOurs(line)).join("\n");
 }
