@@ -71,6 +71,7 @@ function find(folder: string): void {
         if (!(error instanceof Deno.errors.NotFound)) throw error;
       }
     }
+    sleep(1);
   }
 }
 

@@ -36,7 +36,8 @@ function requireKernel(type: string): void {
   if (!known()) throw new Unavailable(`the kernel has no ${type}`);
 }
 
-function temporary(stack: DisposableStack): string {
+/** A directory, gone at the end. */
+export function temporary(stack: DisposableStack): string {
   const directory = Deno.makeTempDirSync({ prefix: "pmem2_fs_" });
   stack.defer(() => Deno.removeSync(directory, { recursive: true }));
   return directory;

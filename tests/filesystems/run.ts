@@ -4,7 +4,8 @@
  *
  * Usage: deno task test:filesystems [NAME…] [--tests=FILE,…] [--list]
  *
- *   NAME      ext4, xfs, …: without one, all that this machine has
+ *   NAME      ext4, xfs, …, or disks, which are full or fail: without one, all that
+ *             this machine has
  *   --tests   other tests than those that depend on the file system
  *   --list    tell what would be run, and why not
  *
@@ -14,12 +15,13 @@
  * @module
  */
 
-import { fileSystems, Unavailable } from "./file_systems.ts";
+import { fileSystems, temporary, Unavailable } from "./file_systems.ts";
 import { command, say } from "./host.ts";
 
 /** The tests that depend on the file system. */
 const TESTS = [
   "tests/bad_files_test.ts",
+  "tests/endurance/shared_file_test.ts",
   "tests/file_test.ts",
   "tests/flush_async_test.ts",
   "tests/hazards/addresses_test.ts",
@@ -31,6 +33,11 @@ const TESTS = [
   "tests/workers_test.ts",
   "tests/writeback_test.ts",
 ];
+
+/** Those that mount what they need: full disks, and such as fail. */
+const DISKS = "disks";
+const DISK_TESTS = ["failing_disk", "identity", "room"]
+  .map((name) => `tests/filesystems/${name}_test.ts`);
 
 const root = new URL("../..", import.meta.url).pathname;
 const INSIDE = "--inside-the-namespace";
@@ -71,8 +78,12 @@ interface Result {
   readonly ignored: number;
 }
 
-/** Runs the tests with all their files in a directory. */
-async function runTests(directory: string): Promise<Result> {
+/** Runs tests with all their files in a directory. */
+async function runTests(
+  directory: string,
+  tests: readonly string[],
+  env: Record<string, string>,
+): Promise<Result> {
   const child = command("deno", [
     "test",
     "--allow-all",
@@ -80,7 +91,12 @@ async function runTests(directory: string): Promise<Result> {
     ...tests,
   ], {
     cwd: root,
-    env: { PMEM2_TEST_DIR: directory, TMPDIR: directory, NO_COLOR: "1" },
+    env: {
+      PMEM2_TEST_DIR: directory,
+      TMPDIR: directory,
+      NO_COLOR: "1",
+      ...env,
+    },
     stdout: "piped",
   }).spawn();
   let text = "";
@@ -108,15 +124,14 @@ async function inside(): Promise<number> {
   const lines: string[] = [];
   const total = { passed: 0, failed: 0, ignored: 0 };
   let code = 0;
-  const unknown = names.filter((name) =>
-    !fileSystems.some((one) => one.name === name)
-  );
+  const all = [...fileSystems, { name: DISKS, mount: temporary }];
+  const unknown = names.filter((name) => !all.some((one) => one.name === name));
   if (unknown.length > 0) {
-    const known = fileSystems.map(({ name }) => name).join(", ");
+    const known = all.map(({ name }) => name).join(", ");
     say(`There is no ${unknown.join(", ")} here, only ${known}`);
     return 1;
   }
-  for (const { name, mount } of fileSystems) {
+  for (const { name, mount } of all) {
     if (names.length > 0 && !names.includes(name)) continue;
     using stack = new DisposableStack();
     let directory: string;
@@ -133,7 +148,9 @@ async function inside(): Promise<number> {
     }
     say(`\n== ${name}\n`);
     const started = performance.now();
-    const result = await runTests(directory);
+    const result = name === DISKS
+      ? await runTests(directory, DISK_TESTS, { PMEM2_TEST_MOUNTS: "1" })
+      : await runTests(directory, tests, {});
     const seconds = Math.round((performance.now() - started) / 1000);
     total.passed += result.passed;
     total.failed += result.failed;

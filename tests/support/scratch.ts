@@ -41,6 +41,13 @@ export class Scratch implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    Deno.removeSync(this.directory, { recursive: true });
+    try {
+      Deno.removeSync(this.directory, { recursive: true });
+    } catch (error) {
+      // FUSE keeps what is still mapped under names of its own.
+      for (const { name } of Deno.readDirSync(this.directory)) {
+        if (!name.startsWith(".fuse_hidden")) throw error;
+      }
+    }
   }
 }
