@@ -27,7 +27,7 @@ function append(path: string): void {
   using file = Deno.openSync(path, { append: true });
   const words = new BigUint64Array(RECORD / 8);
   const bytes = new Uint8Array(words.buffer);
-  for (let i = 1n;; i++) {
+  for (let i = 1n; !isOrphan(); i++) {
     words[0] = i;
     words[1] = i ^ CHECK;
     if (file.writeSync(bytes) !== RECORD) throw new Error("torn");
@@ -42,7 +42,7 @@ function store(path: string): void {
   using map = Pmem2Map.open(path, { length: MAPPED });
   const words = new BigUint64Array(map.buffer);
   const step = 64;
-  for (let round = 1n;; round++) {
+  for (let round = 1n; !isOrphan(); round++) {
     for (let i = 0; i < words.length; i += step) {
       words[i] = round;
       // What is to be read back is what nobody has put back meanwhile.
@@ -58,7 +58,7 @@ function store(path: string): void {
 
 /** Writes into each new file as soon as it's there, and acknowledges that. */
 function find(folder: string): void {
-  for (let next = 0;;) {
+  for (let next = 0; !isOrphan();) {
     for (let i = next; i < next + 4; i++) {
       try {
         using file = Deno.openSync(`${folder}/new${i}`, { write: true });
@@ -78,6 +78,12 @@ function find(folder: string): void {
 const line = new TextEncoder();
 function acknowledge(number: bigint): void {
   Deno.stdout.writeSync(line.encode(`${number}\n`));
+}
+
+const parent = Deno.ppid;
+/** Whether nobody is left to end it. */
+function isOrphan(): boolean {
+  return Deno.ppid !== parent;
 }
 
 const waiting = new Int32Array(new SharedArrayBuffer(4));
@@ -165,6 +171,8 @@ async function main(folder: string, opens: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 500));
   for (let i = 0; i < opens; i++) {
     openAnyhow(path, i);
+    // Or nobody reads what is acknowledged, and the others wait for that.
+    if (i % 16 === 0) await new Promise((resolve) => setTimeout(resolve));
     if (i % NEW_EVERY > 0) continue;
     const made = `${folder}/new${i / NEW_EVERY}`;
     const options = { createNew: true, size: 4096 } as const;
