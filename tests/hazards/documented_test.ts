@@ -25,6 +25,11 @@ const sentences: [hazard: string, name: string[], sentence: string][] = [
     "must not use it on another thread, since libpmem2 takes no lock when it searches. Either ends the process or corrupts memory.",
   ],
   [
+    "H27",
+    ["OpenOptions"],
+    "It does not hold on file systems that copy blocks on each write",
+  ],
+  [
     "H28",
     ["Pmem2Map"],
     "all maps of the source go on throwing the error. Close them, open the source again, and store again.",
