@@ -203,7 +203,6 @@ export class Spanning {
         last = new Piece(map, behind, rest, false, last);
         first ??= last;
       }
-      if (map.access !== 0) this.#recent = map;
       if (pagesEnd >= to) break;
       map = this.#behind(map, pagesEnd);
     }
