@@ -447,7 +447,9 @@ interface Failure {
 }
 
 function nameOf(access: number): string {
-  if (access === (READ | WRITE)) return "readable and writable";
+  if (access === (READ | WRITE)) {
+    return 'readable and writable: use read(), or map it with sharing: "private", whose views never reach the file';
+  }
   return access === READ ? "readable" : "writable";
 }
 
