@@ -138,6 +138,73 @@ Deno.test("emulatePmem() is seen neither by workers nor by child processes", asy
   }
 });
 
+Deno.test("emulatePmem() is each test file's own with deno test --parallel", async () => {
+  using scratch = new Scratch(Deno.makeTempDirSync());
+  const config = new URL("../deno.json", import.meta.url).pathname;
+  for (const granularity of granularities) {
+    Deno.writeTextFileSync(
+      scratch.path(`${granularity}_test.ts`),
+      `
+import { Pmem2Map } from "@pmem2/pmem2";
+import { emulatePmem, preload, testCrashes } from "@pmem2/pmem2/testing";
+import { assertEquals } from "@std/assert";
+
+preload();
+const open = (pmem) => Pmem2Map.open(pmem.path("file"), { create: true, size: 65_536 });
+const forced = () => Deno.env.get("PMEM2_FORCE_GRANULARITY");
+const before = forced();
+for (let i = 0; i < 50; i++) {
+  Deno.test("round " + i, async () => {
+    const pmem = emulatePmem("${granularity}");
+    const map = open(pmem);
+    assertEquals(map.granularity, "${granularity}");
+    assertEquals(forced(), before);
+    await new Promise((resolve) => setTimeout(resolve, i % 3));
+    map.write(Uint8Array.of(1));
+    map.flush(64, 1);
+    map.bytes[128] = 1;
+    pmem.crash();
+    const { 0: kept, 128: lost } = Deno.readFileSync(pmem.path("file"));
+    assertEquals([kept, lost], [1, ${granularity === "byte" ? 1 : 0}]);
+    pmem[Symbol.dispose]();
+    const { moments } = await testCrashes({
+      granularity: "${granularity}",
+      states: 2,
+      async write(pmem) {
+        using map = open(pmem);
+        map.fill(1, 0, 100);
+        await new Promise((resolve) => setTimeout(resolve));
+        map.fill(2, 0, 100);
+      },
+      check(pmem) {
+        using map = open(pmem);
+        assertEquals(map.granularity, "${granularity}");
+      },
+    });
+    assertEquals(moments, 3);
+  });
+}
+`,
+    );
+  }
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "test",
+      "-A",
+      "--no-check",
+      "--parallel",
+      `--config=${config}`,
+      scratch.directory,
+    ],
+    env: { NO_COLOR: "1", DENO_JOBS: "3" },
+    stdout: "piped",
+    stderr: "null",
+  }).output();
+  const output = new TextDecoder().decode(stdout);
+  assertEquals(code, 0, output);
+  assert(output.includes("150 passed"), output);
+});
+
 Deno.test("emulatePmem() makes its directory in the one that PMEM2_TEST_DIR names", async () => {
   using scratch = new Scratch();
   using other = new Scratch();
