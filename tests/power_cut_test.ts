@@ -11,9 +11,10 @@ import {
 } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { PAGE } from "./support/page.ts";
-import { randomBytes } from "./support/random.ts";
+import { exists } from "./support/exists.ts";
+import { Random, randomBytes } from "./support/random.ts";
 import { Scratch } from "./support/scratch.ts";
-import { granularities } from "./support/store_checks.ts";
+import { assertSameBytes, granularities } from "./support/store_checks.ts";
 
 const SIZE = 4 * PAGE;
 
@@ -473,3 +474,136 @@ Deno.test("emulatePmem() lets go of the files that nobody maps any more", () => 
   pmem.crash();
   assertEquals(descriptors(), before);
 });
+
+/** What is durable of a file, as plainly as it can be said. */
+class Plain {
+  readonly durable = new Uint8Array(SIZE);
+  readonly memory = new Uint8Array(SIZE);
+  flushed: { from: number; bytes: Uint8Array }[] = [];
+  readonly #unit: number;
+
+  constructor(granularity: Granularity) {
+    this.#unit = granularity === "page" ? PAGE : 64;
+  }
+
+  flush(offset: number, length: number): void {
+    if (length === 0) return;
+    const from = Math.floor(offset / this.#unit) * this.#unit;
+    const to = Math.ceil((offset + length) / this.#unit) * this.#unit;
+    this.flushed.push({ from, bytes: this.memory.slice(from, to) });
+    if (this.#unit === PAGE) this.drain();
+  }
+
+  deepFlush(offset: number, length: number): void {
+    if (length === 0) return;
+    this.flush(offset, length);
+    if (this.#unit === PAGE) return;
+    const { from, bytes } = this.flushed.pop()!;
+    this.durable.set(bytes, from);
+    for (const older of this.flushed) {
+      for (let i = 0; i < older.bytes.length; i++) {
+        const at = older.from + i - from;
+        if (at >= 0 && at < bytes.length) older.bytes[i] = bytes[at]!;
+      }
+    }
+  }
+
+  drain(): void {
+    for (const { from, bytes } of this.flushed) this.durable.set(bytes, from);
+    this.flushed = [];
+  }
+
+  crash(): void {
+    this.memory.set(this.durable);
+    this.flushed = [];
+  }
+}
+
+for (const granularity of ["cache-line", "page"] as const) {
+  Deno.test(`EmulatedPmem.crash() agrees with a plain model after anything, at ${granularity} granularity`, () => {
+    const random = new Random(20261127);
+    using pmem = emulatePmem(granularity);
+    const names = ["a", "b"];
+    const plain = names.map(() => new Plain(granularity));
+    const maps: (Pmem2Map | null)[] = [null, null];
+    for (let i = 0; i < 4000; i++) {
+      const which = random.below(2);
+      const model = plain[which]!;
+      const map = maps[which] ??= open(pmem, names[which]);
+      const offset = random.below(SIZE);
+      const length = random.chance(0.1)
+        ? SIZE - offset
+        : Math.min(random.below(200), SIZE - offset);
+      const value = random.below(256);
+      const store = () => model.memory.fill(value, offset, offset + length);
+      const drainAll = () => plain.forEach((one) => one.drain());
+      switch (random.below(12)) {
+        case 0:
+        case 1:
+          map.bytes.fill(value, offset, offset + length);
+          store();
+          break;
+        case 2:
+          map.fill(value, offset, length);
+          store();
+          if (length === 0) break;
+          model.flush(offset, length);
+          drainAll();
+          break;
+        case 3:
+          map.fill(value, offset, length, { drain: false });
+          store();
+          model.flush(offset, length);
+          break;
+        case 4:
+          map.write(new Uint8Array(length).fill(value), offset, {
+            flush: false,
+          });
+          store();
+          break;
+        case 5:
+          map.flush(offset, length);
+          model.flush(offset, length);
+          break;
+        case 6:
+          map.persist(offset, length);
+          if (length === 0) break;
+          model.flush(offset, length);
+          drainAll();
+          break;
+        case 7:
+          map.drain();
+          drainAll();
+          break;
+        case 8:
+          map.deepFlush(offset, length);
+          model.deepFlush(offset, length);
+          break;
+        case 9:
+          map.close();
+          maps[which] = null;
+          break;
+        case 10: {
+          const target = random.below(SIZE - length + 1);
+          map.move(target, offset, length, { flush: false });
+          model.memory.copyWithin(target, offset, offset + length);
+          break;
+        }
+        default:
+          if (random.chance(0.7)) break;
+          pmem.crash();
+          maps.fill(null);
+          for (const [j, one] of plain.entries()) {
+            one.crash();
+            if (!exists(pmem.path(names[j]!))) continue;
+            assertSameBytes(
+              Deno.readFileSync(pmem.path(names[j]!)),
+              one.durable,
+              `file ${j} after ${i} calls`,
+            );
+          }
+      }
+    }
+    for (const map of maps) map?.close();
+  });
+}

@@ -158,6 +158,8 @@ export class FileModel {
     for (const [index, block] of blocks) {
       const start = Math.max(from - index * BLOCK, 0);
       const end = Math.min(to - index * BLOCK, BLOCK);
+      // What is left of a capture may lie in other blocks.
+      if (start >= end) continue;
       const durable = this.durable.get(index);
       this.durable.set(index, merge(durable, block, start, end));
       this.#mark(index);
