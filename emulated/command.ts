@@ -23,7 +23,7 @@ async function runInMachine(
   options: Options,
   report: Report,
 ): Promise<number> {
-  const out = options.out.map((path) => absolute(path));
+  const out = options.out.map(absolute);
   await using machine = await session.start({
     jobs: [session.job(options.command)],
     out,
@@ -51,10 +51,15 @@ async function runInMachine(
   return code;
 }
 
-function absolute(path: string): string {
+/** The path from the root on, without "." and "..". */
+export function absolute(path: string): string {
+  const parts: string[] = [];
   const whole = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
-  return new URL(`file://${encodeURI(whole)}`).pathname.replace(/\/+$/, "")
-    .split("/").map(decodeURIComponent).join("/");
+  for (const part of whole.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
 }
 
 /** Passes on what the command prints, as it does. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { architectures } from "./architecture.ts";
 import type { Options } from "./arguments.ts";
 import { places } from "./guest.ts";
 import { exists, run, UnavailableError } from "./host.ts";
@@ -21,7 +22,6 @@ const inherited = [
   "LC_ALL",
   "NO_COLOR",
   "NPM_CONFIG_REGISTRY",
-  "PMEM2_LIBRARY",
   "TERM",
   "TZ",
 ];
@@ -42,8 +42,8 @@ export async function findProject(options: Options): Promise<Project> {
   );
   await Deno.mkdir(denoDir, { recursive: true });
   const wanted = [directory, denoDir, ...options.roots];
-  const library = Deno.env.get("PMEM2_LIBRARY");
-  if (library) wanted.push(library);
+  const library = libraryFor(options);
+  if (library !== null) wanted.push(library);
   const found = new Set<string>();
   for (const path of wanted) {
     if (!exists(path)) throw new UnavailableError(`Cannot find ${path}`);
@@ -56,6 +56,13 @@ export async function findProject(options: Options): Promise<Project> {
     throw new UnavailableError("Cannot bring along the whole of /");
   }
   return { directory, denoDir: Deno.realPathSync(denoDir), folders };
+}
+
+/** The real path of the libpmem2 that's to be used in place of the guest's. */
+function libraryFor({ architecture }: Options): string | null {
+  const library = Deno.env.get("PMEM2_LIBRARY");
+  const foreign = architectures[architecture].deno !== Deno.build.arch;
+  return library && !foreign ? Deno.realPathSync(library) : null;
 }
 
 /** Packs it, without what a cache or git keeps there. */
@@ -98,6 +105,8 @@ export function environmentFor(
   environment.set("DENO_NO_UPDATE_CHECK", "1");
   environment.set("PMEM_GRANULARITY", options.eadr ? "byte" : "cache-line");
   environment.set("PMEM2_TEST_DIR", places.PMEM_DIR);
+  const library = libraryFor(options);
+  if (library !== null) environment.set("PMEM2_LIBRARY", library);
   for (const [name, value] of options.env) environment.set(name, value);
   return environment;
 }

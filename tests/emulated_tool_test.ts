@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseArguments, UsageError } from "../emulated/arguments.ts";
+import { absolute } from "../emulated/command.ts";
 import { packCpio } from "../emulated/cpio.ts";
 import { packTask, quote } from "../emulated/guest.ts";
 import { fletcher64, infoBlock } from "../emulated/info_block.ts";
@@ -262,4 +263,12 @@ Deno.test("registriesOf() leaves out everything but the registries", () => {
     registriesOf(settings),
     "registry=https://a/\n@b:registry = https://b/\n",
   );
+});
+
+Deno.test("absolute() makes a path without dots of any name", () => {
+  const here = Deno.cwd();
+  assertEquals(absolute("a b#?%/./c/"), `${here}/a b#?%/c`);
+  assertEquals(absolute("a/../b"), `${here}/b`);
+  assertEquals(absolute("//tmp/../../x"), "/x");
+  assertEquals(absolute("."), here);
 });
