@@ -144,7 +144,12 @@ mkdir /images/tmp
 mount -o bind /root/tmp /images/tmp
 mount -t tmpfs tmpfs /root/tmp
 keep_in_tmp() {
-  mkdir -p "/root$1"
+  if [ -d "/images$1" ]; then
+    mkdir -p "/root$1"
+  else
+    mkdir -p "/root\${1%/*}"
+    touch "/root$1"
+  fi
   mount -o bind "/images$1" "/root$1"
 }
 folders_in_tmp
@@ -208,7 +213,7 @@ for job in $jobs; do
   chroot /root /usr/bin/busybox sh /run/emulated/$job </dev/null >/stdout 2>/stderr 3>&-
   status=$?
   # What the command has left running may hold the pipes.
-  (sleep 2; kill $first $second) &
+  (sleep 10; kill $first $second) &
   wait $first $second
   echo "exit $job $status" >&3
 done
