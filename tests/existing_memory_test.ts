@@ -279,7 +279,7 @@ Deno.test("Pmem2Map.unsafeFromExisting() refuses memory that isn't mapped, or ca
   const free = freeAddress(page, page);
   const take = (address: bigint, size: number) =>
     Pmem2Map.unsafeFromExisting(source, address, size, "byte");
-  const message = "all of it must be mapped and accessible";
+  const message = "all of the memory must be mapped and accessible";
   assertThrows(() => take(free, page), RangeError, message);
   assertThrows(() => take(1n, 1), RangeError, message);
   assertThrows(() => take(2n ** 47n - 4096n, 4096), RangeError, message);

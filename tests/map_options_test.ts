@@ -298,7 +298,7 @@ Deno.test("a refusal says what the caller can do about it", () => {
   );
   assertMatch(
     message,
-    /; its file is open for reading alone: pass write: false, or sharing: "private"$/,
+    /; its file is open for reading only: pass write: false, or sharing: "private"$/,
   );
   using read = Pmem2Map.from(source, { write: false });
   using copy = Pmem2Map.from(source, { sharing: "private" });
@@ -320,7 +320,7 @@ Deno.test("remedyOf() depends on what was mapped, and how", () => {
       ["ENOMEM", anonymous, shared, /ask for less/],
       ["EPERM", file, shared, /^$/],
       ["EPERM", file, { ...shared, exec: true }, /noexec/],
-      ["ENODEV", file, shared, /can not be mapped/],
+      ["ENODEV", file, shared, /does not support mapping it/],
       ["PMEM2_E_MAPPING_EXISTS", file, shared, /^$/],
     ] as const
   ) {

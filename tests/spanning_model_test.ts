@@ -200,7 +200,7 @@ class Trial implements Disposable {
       return true;
     }
     if (!(error instanceof RangeError)) throw error ?? new Error("Not refused");
-    assert(error.message.includes(`: ${free} is free`), error.message);
+    assert(error.message.includes(`: offset ${free} is free`), error.message);
     return false;
   }
 

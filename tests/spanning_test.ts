@@ -168,7 +168,11 @@ Deno.test("what is stored across something free is refused, and nothing is store
         () => void reservation.view(at, length),
       ]
     ) {
-      assertThrows(refused, RangeError, `be mapped: ${2 * PAGE} is free`);
+      assertThrows(
+        refused,
+        RangeError,
+        `be mapped: offset ${2 * PAGE} is free`,
+      );
     }
   }
   // To the end of the reservation, without a length.
@@ -192,7 +196,7 @@ Deno.test("what is free is named by its first offset, wherever the range starts"
       [4 * PAGE, 6 * PAGE, 5 * PAGE],
     ] as const
   ) {
-    const message = `mapped: ${free} is free`;
+    const message = `mapped: offset ${free} is free`;
     assertThrows(() => reservation.view(from, to - from), RangeError, message);
     assertThrows(
       () => reservation.fill(0, from, to - from),
@@ -272,7 +276,7 @@ Deno.test("a map that doesn't allow what is wanted is named by its offset", asyn
   reservation.map(source, { at: 3 * PAGE, read: false, write: false });
   const two = new Uint8Array(2);
   const at = (offset: number, rule: string) =>
-    `as the map at ${offset} is not ${rule}`;
+    `as the map at offset ${offset} is not ${rule}`;
   for (
     const [refused, message] of [
       [() => void reservation.view(0, 2 * PAGE), at(PAGE, "readable and wr")],
@@ -317,7 +321,7 @@ Deno.test("a map that other native code made can be copied from and to, and has 
     assertThrows(
       () => reservation.view(at, length),
       TypeError,
-      `the map at ${PAGE} belongs to the native code that made it`,
+      `the map at offset ${PAGE} belongs to the native code that made it`,
     );
   }
 });
@@ -596,5 +600,9 @@ Deno.test("a shrunk reservation's offsets are those of its new start", () => {
   reservation.persist(view);
   assertThrows(() => reservation.read(bytes, PAGE - 5), RangeError, "is free");
   reservation.extend(PAGE);
-  assertThrows(() => reservation.view(PAGE), RangeError, `${3 * PAGE} is free`);
+  assertThrows(
+    () => reservation.view(PAGE),
+    RangeError,
+    `offset ${3 * PAGE} is free`,
+  );
 });

@@ -1,6 +1,6 @@
 /**
- * Where maps lie that no caller has given a place: reservations of the module's
- * own. See placement.ts for why the kernel doesn't choose.
+ * Places maps for which the caller gives no reservation: in arenas, which are
+ * reservations of the module's own. See placement.ts for why the kernel does not choose.
  *
  * @module
  */
@@ -31,14 +31,15 @@ const UNALIGNED = [numberOf("PMEM2_E_ADDRESS_UNALIGNED"), -errnoOf("EINVAL")];
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-/** How much address space the first arena of an isolate takes: workers come and go. */
+/** The size of an isolate's first arena: small, since workers come and go. */
 const FIRST_SIZE = 64 * MIB;
-/** Each time an arena is used up the next is so many times as large. */
+/** When an arena is used up, the next one is this many times as large. */
 const GROWTH = 8;
 
 /**
- * The largest: 16 GiB on x86-64. Addresses are used again when all of it was. The
- * kernel keeps the page tables of what was mapped, of such an arena at most 32 MiB.
+ * The size of the largest arena: 16 GiB on x86-64. Its addresses are used again once
+ * all of it was used. The kernel keeps the page tables of addresses that were mapped:
+ * at most 32 MiB for such an arena.
  */
 function largestSize(): number {
   return Math.max(Number(addressLimit() >> 13n), FIRST_SIZE);
@@ -47,18 +48,18 @@ function largestSize(): number {
 /** All arenas of this isolate. Maps are placed in the last one. */
 const arenas: Arena[] = [];
 
-/** One reservation of the module's own. Offsets in it are in whole pages. */
+/** A reservation of the module's own. Offsets in it are multiples of the page size. */
 class Arena implements MapArena {
   readonly reservation: NativeVmReservation;
   /** Whether addresses are used again when there are no new ones. */
   readonly #wraps: boolean;
-  /** Bytes that are mapped, or wait to be unmapped. */
+  /** How many bytes are mapped or wait to be unmapped. */
   #used = 0;
   /** Where the next map goes, if there is room for it. */
   #cursor = 0;
-  /** From the cursor to here nothing is mapped. */
+  /** Nothing is mapped from the cursor to here. */
   #free: number;
-  /** What is as long as this found no place, and nothing was unmapped since. */
+  /** A map of this size found no place, and nothing was unmapped since. */
   #tooLong = Infinity;
 
   constructor(size: number, wraps: boolean = false) {
@@ -67,7 +68,7 @@ class Arena implements MapArena {
     this.#free = size;
   }
 
-  /** A place that is free, or −1. */
+  /** Returns the offset of a free range, or −1. */
   place(size: number, alignment: number): number {
     if (alignment > reservationAlignment(this.reservation.size)) return -1;
     const at = alignUp(this.#cursor, alignment);
@@ -78,7 +79,7 @@ class Arena implements MapArena {
     const whole = this.reservation.size;
     if (size >= this.#tooLong) return -1;
     let at = this.#searchBetween(this.#cursor, whole, size, alignment);
-    // Where most is taken it would be a long search.
+    // If most of it is in use, the search would take long.
     if (at === -1 && this.#wraps && this.#used <= whole / 2) {
       at = this.#searchBetween(0, this.#cursor, size, alignment);
     }
@@ -117,11 +118,11 @@ class Arena implements MapArena {
   ): NativeMap {
     const { reservation } = this;
     const free = this.#free;
-    // Should this fail, what is there is looked at again.
+    // If this fails, the next call looks for the gap again.
     this.#cursor = this.#free = at;
     const address = reservation.address + BigInt(at);
     const map = reservation.map(source, settings, address, length, this);
-    // It's longer than it was to be if the file has grown meanwhile.
+    // The map is longer than expected if the file has grown meanwhile.
     const size = sizeOf(map);
     this.#used += size;
     this.#cursor = at + size;
@@ -134,14 +135,14 @@ class Arena implements MapArena {
   }
 
   forget(map: NativeMap): void {
-    // A map that didn't get as far as that was never in the books.
+    // A map whose creation failed was never recorded.
     if (!this.reservation.forget(map)) return;
     this.#used -= sizeOf(map);
     this.#tooLong = Infinity;
     this.closeIfEmpty();
   }
 
-  /** Gives the addresses back, unless the next map goes here. */
+  /** Frees the addresses, unless the next map goes here. */
   closeIfEmpty(): void {
     if (this.#used > 0 || arenas.at(-1) === this) return;
     this.reservation.delete();
@@ -150,7 +151,7 @@ class Arena implements MapArena {
   }
 }
 
-/** The arena in which a map of this size fits, and where in it. */
+/** Returns an arena in which a map of this size fits, and the offset in it. */
 function placeFor(
   size: number,
   alignment: number,
@@ -182,7 +183,7 @@ function newArena(size: number, alignment: number): Arena {
       if (!(error instanceof Pmem2Error && error.errno === ENOMEM)) throw error;
     }
   }
-  // One for the map alone, that goes with it.
+  // An arena for this map only, which is closed together with it.
   openUndoing();
   const whole = alignUp(size, Math.max(alignment, pageSize()));
   return new Arena(alignment > 2 * MIB ? Math.max(whole, 2 * GIB) : whole);
@@ -195,7 +196,7 @@ export function isInArena(address: bigint, size: bigint): boolean {
   );
 }
 
-/** Maps a source where there is room. */
+/** Maps a source in an arena. */
 export function mapAnywhere(
   action: string,
   source: NativeSource,
@@ -204,7 +205,7 @@ export function mapAnywhere(
   let wanted = 0;
   for (let tries = 1;; tries++) {
     const length = mappedLength(action, source, settings);
-    // Of an empty file libpmem2 has an error of its own.
+    // libpmem2 itself refuses an empty file.
     const size = Math.max(Number(wholePages(length)), pageSize());
     const alignment = Math.max(
       size >= 2 * MIB ? reservationAlignment(size) : pageSize(),
@@ -217,9 +218,9 @@ export function mapAnywhere(
       arena.closeIfEmpty();
       if (!(error instanceof Pmem2Error) || tries === TRIES) throw error;
       const { errno } = error;
-      // The file may have grown since, and reach into the map behind.
+      // The file may have grown meanwhile, and would reach into the next map.
       if (GROWN.includes(errno)) continue;
-      // Few sources want more than whole pages, and they say so.
+      // Few sources need more than page alignment.
       if (!UNALIGNED.includes(errno)) throw error;
       wanted = alignmentOf(source);
       if (wanted <= alignment) throw error;

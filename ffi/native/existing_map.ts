@@ -1,5 +1,5 @@
 /**
- * Maps over memory that other native code mapped and still owns.
+ * Makes maps of memory that other native code mapped and still owns.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { NativeMap } from "./map.ts";
 import type { NativeSource } from "./source.ts";
 import { liveReservations } from "./vm_reservation.ts";
 
-/** Makes a map of memory that is mapped already. */
+/** Makes a map of memory that is already mapped. */
 export function mapExisting(
   action: string,
   source: NativeSource,
@@ -38,7 +38,7 @@ export function mapExisting(
       (isInArena(address, BigInt(size)) ? NOTHING : UNKNOWN);
   if (!mapped || !(readable || writable)) {
     throw rangeError(
-      `Cannot ${action} as all of it must be mapped and accessible: received ${size} bytes at ${address}n`,
+      `Cannot ${action} as all of the memory must be mapped and accessible: received ${size} bytes at ${address}n`,
     );
   }
   checkKeys(action);
@@ -75,7 +75,7 @@ const NOTHING = {
   sourceOffset: 0,
 };
 
-/** Where there is no /proc, the caller is believed. */
+/** Without /proc, the caller is trusted. */
 const UNKNOWN = {
   mapped: true,
   readable: true,
@@ -84,12 +84,15 @@ const UNKNOWN = {
   sourceOffset: 0,
 };
 
-/** How many pthread keys stay free for everybody else. */
+/** How many pthread keys are left for other code. */
 const SPARE_KEYS = 64;
 
 /**
- * libpmem2 1.x takes a pthread key for each of these maps, of the 1,024 that a
- * process has, and 1.12 doesn't give it back. Without one it goes wrong.
+ * Checks that pthread keys are left. A process has 1,024; libpmem2 1.x takes one for
+ * each of these maps, and 1.12 leaks it.
+ *
+ * SAFETY: without a key, libpmem2 makes a map whose deletion deletes a key of other
+ * code, and aborts the process at its next error.
  */
 function checkKeys(action: string): void {
   if (libraryInfo().symbolVersion !== "LIBPMEM2_1.0") return;
@@ -102,7 +105,7 @@ function checkKeys(action: string): void {
   for (const key of keys) pthread_key_delete(key);
   if (keys.length < SPARE_KEYS) {
     throw rangeError(
-      `Cannot ${action} as libpmem2 1.x takes a pthread key for each map of existing memory and 1.12 never gives it back: too few of the process's are left`,
+      `Cannot ${action} as the process has too few pthread keys left: libpmem2 1.x takes one for each map of existing memory, and 1.12 leaks it`,
     );
   }
 }

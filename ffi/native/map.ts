@@ -1,6 +1,6 @@
 /**
- * What a map is natively: made, viewed, deleted. Internal to the module; what
- * gets here is checked already.
+ * The native side of a map: its memory, its views, its flushes, its deletion. Internal
+ * to the module; arguments were checked by the caller.
  *
  * @module
  */
@@ -30,7 +30,7 @@ import type { NativeSource } from "./source.ts";
 import { Writeback } from "./writeback.ts";
 import { unmapDue } from "./unmapping.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { add, toBigInt } = pointer;
 const { copyOut } = copy;
 const { mapFunctions } = functions;
@@ -38,37 +38,37 @@ const { PAGE } = granularity;
 
 const ENOMEM = -errnoOf("ENOMEM");
 
-/** What a reservation is to the maps in it. */
+/** The reservation of a map, as far as the map uses it. */
 export interface MapOwner {
   readonly address: bigint;
   readonly wrapper: object | null;
-  /** Takes a map that was deleted out of the books. */
+  /** Removes a map that was deleted from the records. */
   forget(map: NativeMap): void;
-  /** Whether a map that this module did not make is still there. */
+  /** Whether a map that other native code made still exists. */
   holds(map: NativeMap): boolean;
 }
 
-/** Where maps lie that no caller has given a place. */
+/** The arena of a map, as far as the map uses it. */
 export interface MapArena {
-  /** Unmaps a map that was closed, but not yet. */
+  /** Unmaps a closed map some time later. */
   unmapLater(map: NativeMap): void;
-  /** Takes a map that was unmapped out of the books. */
+  /** Removes a map that was unmapped from the records. */
   forget(map: NativeMap): void;
 }
 
-/** A map's protection and where it comes from. */
+/** What a map was made from, and how. */
 export interface MapTraits {
   readonly readable: boolean;
   readonly writable: boolean;
   readonly shared: boolean;
   readonly path: string | null;
-  /** First byte of the source that is mapped. */
+  /** The offset of the map in its source. */
   readonly sourceOffset: number;
-  /** What became of the stores to all maps of the source. */
+  /** Whether stores to maps of the source have failed to reach it. */
   readonly writeback: Writeback;
 }
 
-/** The traits of a map of a source. */
+/** Returns the traits of a map of a source. */
 export function traitsOf(
   source: NativeSource,
   settings: MapSettings,
@@ -83,7 +83,7 @@ export function traitsOf(
   };
 }
 
-/** The traits of a map that somebody else made, as far as can be seen. */
+/** Returns the traits of a map that other native code made, as /proc shows them. */
 export function foreignTraits(pointer: MapPointer): MapTraits {
   const c = mapFunctions();
   const address = c.pmem2_map_get_address(pointer);
@@ -98,14 +98,14 @@ export function foreignTraits(pointer: MapPointer): MapTraits {
   return { readable, writable, shared, path: null, sourceOffset, writeback };
 }
 
-/** The map was made here and is there. */
+/** This module made the map, and it is open. */
 const OWN = 1 << 0;
-/** Its memory may be read. */
+/** The memory may be read. */
 export const READ = 1 << 1;
-/** Its memory may be written to. */
+/** The memory may be written to. */
 export const WRITE = 1 << 2;
 
-/** What a map's protection allows: the bits `READ` and `WRITE`. */
+/** Returns what the protection of a map allows: the bits `READ` and `WRITE`. */
 export function accessOf({ readable, writable }: MapTraits): number {
   return (readable ? READ : 0) | (writable ? WRITE : 0);
 }
@@ -115,21 +115,22 @@ export interface Span {
   readonly buffer: ArrayBuffer;
   /** Empties all views on it. */
   empty(): void;
-  /** Takes it out of the books, of all of its maps too. */
+  /** Removes it from the records, and from those of its maps. */
   forget(): void;
 }
 
 /**
- * That a map lies under such a buffer. These are linked, not in a `Set`: a view
- * that is left on memory that is gone would be the end, and of a `Set` a caller may
- * have replaced what is needed to find it.
+ * Links a map to a buffer that covers it.
+ *
+ * SAFETY: a linked list, not a `Set`, since callers may replace the methods of `Set`.
+ * If a buffer were missed, its views would stay on memory that is unmapped.
  */
 export class SpanLink {
   readonly span: Span;
   readonly #map: NativeMap;
-  /** The next one of the same span. */
+  /** The next link of the same buffer. */
   readonly sibling: SpanLink | null;
-  /** The next one of the same map. */
+  /** The next link of the same map. */
   next: SpanLink | null;
   #previous: SpanLink | null = null;
 
@@ -149,46 +150,46 @@ export class SpanLink {
   }
 }
 
-/** What a map is natively. */
+/** The native side of a map. */
 export class NativeMap implements Halves, Whole {
-  // What a walk looks at comes first, side by side in memory.
+  // PERF: the fields that a walk reads come first, side by side in memory.
   readonly pointerLow: number;
   readonly pointerHigh: number;
   /**
-   * What may be done to the memory: the bits `OWN`, `READ` and `WRITE`. 0 where
-   * that isn't sure, as the map was closed or is borrowed.
+   * What may be done with the memory: the bits `OWN`, `READ` and `WRITE`. 0 if that
+   * must be checked first, since the map is closed or borrowed.
    */
   access: number;
   /**
-   * The map that came next at the last look, null if there was none: a guess,
-   * to be checked.
+   * The map that came next at the last search, or null if there was none. It may be out
+   * of date, and is checked before use.
    */
   next: NativeMap | null | undefined;
-  /** The one `Pmem2Map` that stands for this map, once somebody asked for it. */
+  /** The one `Pmem2Map` of this map, once a caller has got it. */
   wrapper: object | null = null;
   previous: NativeMap | null | undefined;
   readonly pointer: MapPointer;
   readonly address: bigint;
-  /** The address as a number, which is exact: there is none above 2^52. */
+  /** The address as a number. It is exact, since no address exceeds 2^52. */
   readonly start: number;
   readonly size: number;
   readonly granularity: number;
   readonly traits: MapTraits;
-  /** The caller's reservation that it's in. */
+  /** The caller's reservation that the map is in. */
   readonly owner: MapOwner | null;
-  /** The module's own that it's in. */
+  /** The module's arena that the map is in. */
   readonly arena: MapArena | null;
   closed = false;
-  /** Made by other native code, which alone may delete it. */
+  /** Whether other native code made the map, and must delete it. */
   readonly borrowed: boolean;
-  /** Flushes under way on other threads. */
+  /** How many flushes are running on other threads. */
   pendingFlushes = 0;
   readonly #emulated: EmulatedMap | null;
-  /** The buffers over several maps that this one lies under. */
+  /** The buffers over several maps that cover this one. */
   spans: SpanLink | null = null;
   #persistence: Persistence | null = null;
   #views: Views | null = null;
-  /** Settled when no flush is under way any more; null while nobody waits. */
+  /** Resolves when no flush is running any more; null while nobody waits for that. */
   #idle: PromiseWithResolvers<void> | null = null;
 
   constructor(
@@ -241,40 +242,40 @@ export class NativeMap implements Halves, Whole {
       : emulatedPersistence(this.pointer, this.#emulated, writeback);
   }
 
-  /** Offset in the reservation, 0 outside one. */
+  /** The offset in the reservation, or 0 outside of one. */
   get offset(): number {
     return this.owner === null ? 0 : Number(this.address - this.owner.address);
   }
 
-  /** The views, if there are any, after the map was closed too. */
+  /** The views that a caller has got, or null. They remain after the map is closed. */
   get handedOut(): Views | null {
     return this.#views;
   }
 
-  /** The views; made at first use, since V8 accounts for their size. */
+  /** The views. PERF: made at first use, since V8 counts their size as memory. */
   get views(): Views {
     return this.#views ??= makeViews(this.address, this.size);
   }
 
-  /** Where a view on the map's own buffer starts in it, null for others. */
+  /** Returns the offset of a view on the map's own buffer, or null for other views. */
   startOfView(view: ArrayBufferView): number | null {
     const { buffer, byteOffset } = viewGetters(view);
     return buffer(view) === this.#views?.buffer ? byteOffset(view) : null;
   }
 
-  /** Makes a range durable, if it isn't empty. */
+  /** Persists a range, unless it is empty. */
   persist(offset: number, length: number): void {
     if (length === 0) return;
     this.persistence.persist(add(this.address, offset), toBigInt(length));
   }
 
-  /** Starts to make a range durable, if it isn't empty. */
+  /** Flushes a range, unless it is empty. */
   flush(offset: number, length: number): void {
     if (length === 0) return;
     this.persistence.flush(add(this.address, offset), toBigInt(length));
   }
 
-  /** Makes a range durable off the main thread, if it isn't empty. */
+  /** Persists a range on another thread, unless it is empty. */
   async persistAsync(offset: number, length: number): Promise<void> {
     if (length === 0) return;
     this.pendingFlushes++;
@@ -288,7 +289,7 @@ export class NativeMap implements Halves, Whole {
     }
   }
 
-  /** Deep flushes a range, if it isn't empty: at page granularity, persists it. */
+  /** Deep flushes a range, unless it is empty. At page granularity, persists it. */
   deepFlush(offset: number, length: number): void {
     if (this.granularity === PAGE) return this.persist(offset, length);
     if (length === 0) return;
@@ -308,7 +309,7 @@ export class NativeMap implements Halves, Whole {
     check(result, call, path);
   }
 
-  /** The same off the main thread. */
+  /** Deep flushes a range on another thread. */
   deepFlushAsync(offset: number, length: number): Promise<void> {
     return this.granularity === PAGE
       ? this.persistAsync(offset, length)
@@ -334,7 +335,7 @@ export class NativeMap implements Halves, Whole {
         toBigInt(length),
       );
       if (isErrno(result)) writeback.fail(result, call);
-      // The message is the other thread's.
+      // libpmem2's message stays on the other thread.
       if (result !== 0) throw new Pmem2Error(result, call, "", path);
     } finally {
       this.#endFlush();
@@ -347,25 +348,25 @@ export class NativeMap implements Halves, Whole {
     this.#idle = null;
   }
 
-  /** Waits until no flush is under way any more, however they end. */
+  /** Waits until all running flushes are done, whether or not they succeed. */
   async whenIdle(): Promise<void> {
     while (this.pendingFlushes > 0) {
       await (this.#idle ??= Promise.withResolvers<void>()).promise;
     }
   }
 
-  /** Copies out of the map. */
+  /** Copies bytes out of the map. */
   read(target: Uint8Array, offset: number, length: number): void {
     copyOut(target, add(this.address, offset), length);
   }
 
-  /** Whether the map is there; the maker of a borrowed one may have deleted it. */
+  /** Whether the map is open. Other native code may have deleted a borrowed map. */
   get live(): boolean {
     if (this.borrowed && !this.closed && !this.owner!.holds(this)) this.lose();
     return !this.closed;
   }
 
-  /** Takes notice that the map is gone: to touch its memory would be the end. */
+  /** Records that the map is gone. SAFETY: its views must be emptied, or they crash. */
   lose(): void {
     if (!this.closed) this.traits.writeback.release();
     this.closed = true;
@@ -377,7 +378,7 @@ export class NativeMap implements Halves, Whole {
     this.#emptySpans();
   }
 
-  /** Empties all views before anything else, which may fail. */
+  /** Empties all views first, and then does what may fail. */
   #emptySpans(): void {
     for (let link = this.spans; link !== null; link = link.next) {
       link.span.empty();
@@ -385,7 +386,7 @@ export class NativeMap implements Halves, Whole {
     while (this.spans !== null) this.spans.span.forget();
   }
 
-  /** Why the map can't be closed now, or null. */
+  /** Why the map cannot be closed now, or null. */
   get closeObstacle(): string | null {
     if (this.borrowed) return "it belongs to the native code that made it";
     if (this.pendingFlushes > 0) return "an asynchronous flush is pending";
@@ -401,10 +402,10 @@ export class NativeMap implements Halves, Whole {
   }
 
   /**
-   * Deletes the map and empties its views; if C refuses, nothing changes.
+   * Deletes the map and empties its views. If C refuses, nothing changes.
    *
-   * Where views were handed out, some asynchronous operation may still be at work
-   * on the memory, by its address: then an arena unmaps it later.
+   * SAFETY: if a caller has got views, an asynchronous operation may still use the
+   * address of the memory. An arena unmaps it some time later, therefore.
    */
   delete(): void {
     unmapDue();
@@ -414,7 +415,7 @@ export class NativeMap implements Halves, Whole {
     if (!waits) {
       clearMessage();
       const result = mapFunctions().pmem2_map_delete(cellWith(this.pointer));
-      // At the limit of mappings nothing can be unmapped inside of others.
+      // At the limit of mappings, nothing in the middle of a mapping can be unmapped.
       waits = arena !== null && result === ENOMEM;
       if (!waits) check(result, "pmem2_map_delete");
     }
@@ -422,7 +423,7 @@ export class NativeMap implements Halves, Whole {
     this.traits.writeback.release();
     opened.maps--;
     this.access = 0;
-    // Not `detach`: V8 may have to compile that first, and that takes much stack.
+    // Not `detach`: V8 may have to compile it first, which takes much stack.
     if (this.#views !== null) transfer(this.#views.buffer, 0);
     if (this.spans !== null) this.#emptySpans();
     this.next = this.previous = undefined;
@@ -432,18 +433,23 @@ export class NativeMap implements Halves, Whole {
   }
 }
 
-/** Whether it's the system that has refused: libpmem2 calls msync, for one. */
+/** Whether a result of libpmem2 is an errno, for example of msync. */
 function isErrno(result: number): boolean {
   return result < 0 && result > -100_000;
 }
 
-/** A map's memory as JavaScript sees it. */
+/** The memory of a map as JavaScript sees it. */
 export interface Views {
   readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Memory as a buffer, without a copy. */
+/**
+ * Makes a buffer of memory, without a copy.
+ *
+ * SAFETY: V8 does not know who owns the memory. The caller must empty the buffer before
+ * the memory is unmapped, and must not unmap it while the buffer is transferred.
+ */
 export function bufferOver(address: bigint, size: number): ArrayBuffer {
   const pointer = Deno.UnsafePointer.create(address)!;
   return Deno.UnsafePointerView.getArrayBuffer(pointer, size);

@@ -1,5 +1,5 @@
 /**
- * Makes maps: `pmem2_map_new`.
+ * Makes maps with `pmem2_map_new`.
  *
  * @module
  */
@@ -41,14 +41,14 @@ const PMEM2_PROT_READ = 2 ** 30;
 const PMEM2_PROT_WRITE = 2 ** 31;
 const PMEM2_PRIVATE = 1;
 
-/** Where a map is to go. */
+/** Where to put a map. */
 export interface Place {
   readonly reservation: VmReservationPointer;
-  /** In bytes from the start of the reservation. */
+  /** The offset in the reservation. */
   readonly offset: bigint;
   /** The caller's reservation, or null. */
   readonly owner: MapOwner | null;
-  /** The module's own, or null. */
+  /** The module's arena, or null. */
   readonly arena: MapArena | null;
 }
 
@@ -87,10 +87,11 @@ export function newMap(
 }
 
 /**
- * The same for a private map that the system refuses to set memory aside for, or
- * null if it's refused for another reason. libpmem2 knows no MAP_NORESERVE: it gets
- * a map that is only read, which needs no memory, and another mapping of the same
- * bytes takes its place.
+ * Makes a private map for which the system refuses to set memory aside. Returns null
+ * if it refuses for another reason.
+ *
+ * libpmem2 has no option for MAP_NORESERVE. So it makes a read-only map, which needs no
+ * memory, and a mapping of the same bytes with MAP_NORESERVE takes its place.
  */
 export function newUnreservedMap(
   source: NativeSource,
@@ -113,7 +114,7 @@ export function newUnreservedMap(
   return null;
 }
 
-/** What libpmem2 does once it sees what the medium has. */
+/** Does what libpmem2 does when it sees the granularity of the medium. */
 function checkGranularity(map: NativeMap, wanted: number): void {
   if (map.granularity <= wanted) return;
   map.delete();
@@ -122,12 +123,12 @@ function checkGranularity(map: NativeMap, wanted: number): void {
     "pmem2_map_new",
     `the emulated medium has ${
       granularities[map.granularity]
-    } granularity: asked for ${granularities[wanted]}`,
+    } granularity, and ${granularities[wanted]} was required`,
     map.traits.path,
   );
 }
 
-/** `pmem2_map_new`, with a `pmem2_config` that nobody else sees. */
+/** Calls `pmem2_map_new` with a temporary `pmem2_config`. */
 function mapSource(
   source: NativeSource,
   settings: MapSettings,
@@ -153,7 +154,8 @@ function mapSource(
       ),
       "pmem2_config_set_vm_reservation",
     );
-    // It changes the working directory of the whole process for a moment.
+    // SAFETY: it changes the working directory of the whole process for a moment, so
+    // that only one thread may be in it.
     const { pmem2_map_new } = c;
     const { flockfile, funlockfile } = fileFunctions();
     const file = processLock();
@@ -193,8 +195,8 @@ function configure(
       "pmem2_config_set_offset",
     );
   }
-  // The rest of a file needs no length, and then need not be aligned; of an
-  // anonymous source libpmem2 would map more than that.
+  // Without a length, libpmem2 maps the rest of a file, which need not be aligned. Of an
+  // anonymous source it would map too much.
   if (settings.length !== undefined || (source.anonymous && offset !== 0)) {
     check(
       configFunctions().pmem2_config_set_length(config, BigInt(length)),
@@ -217,9 +219,9 @@ function configure(
       "pmem2_config_set_protection",
     );
   }
-  // libpmem2 1.x takes one of the process's 1,024 pthread keys for every map
-  // that has no data mover of its own, and misbehaves when there are no more.
-  // This one is never used: only the *_async functions would.
+  // SAFETY: libpmem2 1.x takes one of the process's 1,024 pthread keys for every map
+  // without a data mover, and misbehaves when there are no more. This data mover is
+  // never used: only the *_async functions use one.
   const { pmem2_config_set_vdm } = versionFunctions();
   if (pmem2_config_set_vdm !== null) {
     check(pmem2_config_set_vdm(config, config), "pmem2_config_set_vdm");
@@ -230,7 +232,7 @@ const HUGETLBFS_MAGIC = 0x958458f6n;
 /** struct statfs */
 const statfs = new BigUint64Array(new ArrayBuffer(256));
 
-/** The size of the huge pages that a file on hugetlbfs is made of, or 0. */
+/** Returns the size of the huge pages of a file on hugetlbfs, or 0 for other files. */
 function hugePageSize(source: NativeSource): number {
   if (source.anonymous) return 0;
   if (fileSystemFunctions().fstatfs(source.descriptor, statfs) !== 0) return 0;
@@ -238,14 +240,16 @@ function hugePageSize(source: NativeSource): number {
   return f_type === HUGETLBFS_MAGIC ? Number(f_bsize) : 0;
 }
 
-/** What the address of a map must be a multiple of. */
+/** Returns the alignment of the address of a map. */
 export function alignmentOf(source: NativeSource): number {
   return Math.max(source.alignment, hugePageSize(source));
 }
 
 /**
- * libpmem2 takes huge pages for ordinary ones, and the kernel maps whole ones: over
- * what lies behind.
+ * Checks that the range consists of whole huge pages, if the source has such.
+ *
+ * SAFETY: libpmem2 takes huge pages for ordinary ones, but the kernel maps whole huge
+ * pages, and so maps over what comes after a shorter map.
  */
 function checkHugePages(
   source: NativeSource,
@@ -267,8 +271,8 @@ function checkHugePages(
 }
 
 /**
- * How many bytes a map of the source gets. An empty file is let through: about
- * that libpmem2 has an error of its own.
+ * Returns the length of a map of the source. An empty file is let through, since
+ * libpmem2 itself refuses it.
  */
 export function mappedLength(
   action: string,

@@ -1,6 +1,6 @@
 /**
- * Makes stores durable, and copies so that they are: what a map's function
- * pointers do.
+ * Makes stores durable, and makes durable copies: what the functions of
+ * `pmem2_get_persist_fn`, `pmem2_get_memcpy_fn` and their like do.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import * as storeOptions from "../input/store_options.ts";
 import type { EmulatedMap, EmulatedPersistence } from "./emulation.ts";
 import { openMsync, type Writeback } from "./writeback.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { add, toBigInt } = pointer;
 const { copyIn, copyWithin, pin, unpin } = copy;
 const { mapFunctions, memoryFunctions, persistenceFunctions } = functions;
@@ -28,17 +28,18 @@ const { CACHE_LINE, PAGE } = granularity;
 const { NODRAIN, NOFLUSH, NONTEMPORAL, TEMPORAL, WB, WC } = storeOptions;
 const HINTS = NONTEMPORAL | TEMPORAL | WC | WB;
 
-/** From how many bytes on libpmem2 takes non-temporal stores. */
+/** libpmem2 uses non-temporal stores for this many bytes or more. */
 const NONTEMPORAL_FROM = 256;
 
 const NONE = 0n as FunctionPointer;
 
 /**
- * The operations of all maps of one granularity; at page granularity of one map,
- * as of one whose medium is emulated.
+ * The operations of all maps of one granularity. Maps at page granularity, and maps
+ * whose medium is emulated, have an object of their own.
  *
- * PERF: a subclass for either would slow down all others: each call in a process
- * that has both would have to look which it is, and that takes 10 to 20 ns.
+ * PERF: subclasses for these would slow down all maps. In a process that has both,
+ * each call would have to find out which one it is, which takes 10 to 20 ns (Deno
+ * 2.9.6).
  */
 export class Persistence {
   readonly persistFn: FunctionPointer;
@@ -46,7 +47,7 @@ export class Persistence {
   readonly #drainFn: FunctionPointer;
   readonly #granularity: number;
   readonly #emulated: EmulatedPersistence | null;
-  /** At page granularity, instead of libpmem2's functions. */
+  /** Replaces libpmem2's functions at page granularity. */
   readonly #writeback: Writeback | null;
   #memory: MemoryFunctions | undefined;
 
@@ -71,12 +72,12 @@ export class Persistence {
     this.#emulated = emulated;
   }
 
-  /** Whether a flush leaves something to wait for: at page granularity it doesn't. */
+  /** Whether a flush needs a drain. At page granularity it does not. */
   get drains(): boolean {
     return this.#granularity !== PAGE;
   }
 
-  /** Whether this is an emulated medium's, and so of one map alone. */
+  /** Whether the medium is emulated, and this belongs to one map only. */
   get emulated(): boolean {
     return this.#emulated !== null;
   }
@@ -113,9 +114,12 @@ export class Persistence {
     call2(this.#drainFn, 0n, 0n);
   }
 
-  // Numbers are handed on as they are: a bigint would have to be allocated.
+  // PERF: numbers are passed on as they are, since a bigint would have to be allocated.
 
-  /** Copies an array of `length` bytes, maybe the map's own, over memcpy_fn. */
+  /**
+   * Copies an array of `length` bytes, which may be a view on the map, as memcpy_fn
+   * does.
+   */
   write(
     map: Memory,
     offset: number,
@@ -143,7 +147,7 @@ export class Persistence {
     }
   }
 
-  /** Copies within memory, also where the ranges overlap, over memmove_fn. */
+  /** Copies within memory as memmove_fn does; the ranges may overlap. */
   move(
     map: Memory,
     target: number,
@@ -167,7 +171,7 @@ export class Persistence {
     }
   }
 
-  /** Sets memory to a byte, over memset_fn. */
+  /** Sets memory to a byte as memset_fn does. */
   fill(
     map: Memory,
     offset: number,
@@ -183,7 +187,7 @@ export class Persistence {
     const size = toBigInt(length);
     const call4 = this.#call4(length, flags);
     if (call4 === null) {
-      // An i32 is not −0, which is a byte all the same.
+      // −0 passes as a byte, but is not an i32.
       loaderFunctions().memset(address, value | 0, size);
       this.#finish(address, size, flags);
     } else {
@@ -193,10 +197,12 @@ export class Persistence {
   }
 
   /**
-   * How to call libpmem2's own function, or null where libc's and a persist do
-   * the same and as fast: at byte granularity, and for the short stores that
-   * libpmem2 doesn't lead around the caches, unless the caller has asked for a
-   * kind of store. Never at page granularity, where libpmem2 calls msync itself.
+   * Returns a way to call libpmem2's own function, or null if libc's function and a
+   * persist are to be called instead.
+   *
+   * PERF: libc's are as fast at byte granularity, and for short stores, which libpmem2
+   * does not make non-temporal either. libpmem2's are called if the caller requires a
+   * kind of store, but never at page granularity, where they call msync.
    */
   #call4(length: number, flags: number): Call4 | null {
     if (this.#writeback !== null) return null;
@@ -221,7 +227,7 @@ export class Persistence {
   }
 }
 
-/** A map, as far as its memory goes. */
+/** A map, as far as this file uses it. */
 interface Memory {
   readonly pointer: MapPointer;
   readonly address: bigint;
@@ -235,7 +241,7 @@ interface MemoryFunctions {
 
 const shared: (Persistence | undefined)[] = [];
 
-/** The operations of a map. */
+/** Returns the operations of a map. */
 export function persistenceOf(
   map: MapPointer,
   granularity: number,
@@ -248,14 +254,14 @@ export function persistenceOf(
     : shared[granularity] = new Persistence(map, granularity, null);
 }
 
-/** Drains whatever was flushed of any map: to the CPU it's all the same. */
+/** Drains what was flushed in any map. A fence of the CPU covers all of them. */
 export function fence(): void {
   for (let granularity = 0; granularity < PAGE; granularity++) {
     shared[granularity]?.drain();
   }
 }
 
-/** The operations of a map whose medium is emulated. */
+/** Returns the operations of a map whose medium is emulated. */
 export function emulatedPersistence(
   map: MapPointer,
   { granularity, persistence }: EmulatedMap,
@@ -264,7 +270,7 @@ export function emulatedPersistence(
   if (persistence !== null) {
     return new Persistence(map, granularity, null, persistence);
   }
-  // On another medium, which has its own.
+  // The emulation leaves this map to the real medium.
   const c = mapFunctions();
   const its = c.pmem2_map_get_store_granularity(map);
   return persistenceOf(map, its, writeback);

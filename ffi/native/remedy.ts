@@ -1,6 +1,6 @@
 /**
- * What to do about it when libpmem2 refuses to map something: it tells what is
- * wrong, in terms of its own.
+ * What a caller can do when libpmem2 refuses to make a map. libpmem2's own messages
+ * say what is wrong, in terms of its C API.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { codeOf } from "../c/error_code.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import type { NativeSource } from "./source.ts";
 
-/** What the caller can do, or nothing. */
+/** Returns what the caller can do, or an empty string. */
 export function remedyOf(
   result: number,
   { anonymous, path }: Pick<NativeSource, "anonymous" | "path">,
@@ -17,10 +17,10 @@ export function remedyOf(
 ): string {
   switch (codeOf(result)) {
     case "PMEM2_E_SOURCE_EMPTY":
-      return "open it with size, to give it a length";
+      return "open it with size to give it a length";
     case "PMEM2_E_NO_ACCESS":
       return shared && write
-        ? 'its file is open for reading alone: pass write: false, or sharing: "private"'
+        ? 'its file is open for reading only: pass write: false, or sharing: "private"'
         : "";
     case "PMEM2_E_GRANULARITY_NOT_SUPPORTED":
       return 'pass granularity: "page" to take any medium';
@@ -34,7 +34,7 @@ export function remedyOf(
         ? "its file system may be mounted noexec"
         : "";
     case "ENODEV":
-      return "its file system has files that can not be mapped";
+      return "its file system does not support mapping it";
     default:
       return "";
   }

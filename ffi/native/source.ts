@@ -1,6 +1,6 @@
 /**
- * What a source is natively. Internal to the module; what gets here is checked
- * already.
+ * The native side of a source. Internal to the module; arguments were checked by the
+ * caller.
  *
  * @module
  */
@@ -29,20 +29,20 @@ import { Writeback } from "./writeback.ts";
 /** Where C writes an int. */
 const int = new Int32Array(new ArrayBuffer(128));
 
-/** What one pread(2) or pwrite(2) moves at most; libpmem2 doesn't go on. */
+/** More than this may take several calls of pread(2) or pwrite(2); libpmem2 makes one. */
 const MAX_TRANSFER = 2 ** 30;
 
-/** No file system stores a part of so much, if it starts at a multiple. */
+/** A file system stores an aligned block of this size as a whole, or not at all. */
 const BLOCK = 4096;
 
-/** What a source is natively; internal to the module. */
+/** The native side of a source; internal to the module. */
 export class NativeSource {
   readonly pointer: SourcePointer;
   readonly path: string | null;
   readonly anonymous: boolean;
-  /** The descriptor to close with the source, if it's the source's own. */
+  /** The descriptor, if the source owns it and must close it. */
   readonly ownFd: number | null;
-  /** What became of the stores to its maps. */
+  /** Whether stores to maps of the source have failed to reach it. */
   readonly writeback: Writeback;
   closed = false;
 
@@ -61,7 +61,7 @@ export class NativeSource {
     writeback.retain();
   }
 
-  /** Whoever calls it has seen to it that there is room on the stack. */
+  /** The caller must have made sure that there is room on the stack. */
   static fromFd(fd: number, path: string | null, own: boolean): NativeSource {
     clearMessage();
     const result = mapFunctions().pmem2_source_from_fd(cell(), fd);
@@ -74,7 +74,7 @@ export class NativeSource {
 
   static anonymous(size: number): NativeSource {
     requireStack();
-    // What closing takes: the permission may be gone by then.
+    // Opens what closing needs: the permission may be revoked by then.
     mapFunctions();
     clearMessage();
     const result = sourceFunctions().pmem2_source_from_anon(
@@ -86,7 +86,7 @@ export class NativeSource {
     return new NativeSource(received(), null, true, null, writeback);
   }
 
-  /** The source is in {@linkcode opening}, until it's claimed or discarded. */
+  /** Opens a file. The source stays in {@linkcode opening} until it is claimed or discarded. */
   static open(path: string, settings: FileSettings): NativeSource {
     try {
       const fd = openFile(path, settings);
@@ -130,8 +130,8 @@ export class NativeSource {
   }
 
   /**
-   * Writes to the source. libpmem2 doesn't tell how much of it was written: so the
-   * room comes first, or else it's done in pieces of which none is cut in two.
+   * Writes to the source. libpmem2 does not tell how much was written. So the blocks are
+   * allocated first, or else the bytes are written in pieces of whole blocks.
    */
   write(data: Uint8Array, offset: number, length: number): void {
     if (length === 0) return;
@@ -175,7 +175,7 @@ export class NativeSource {
       const part = size < length ? subarray(array, done, size) : array;
       const [count, position] = [BigInt(size), BigInt(at)];
       clearMessage();
-      // On a device DAX libpmem2 makes a map of its own.
+      // SAFETY: on a device DAX, libpmem2 makes a map of its own, so it takes the lock.
       flockfile(file);
       const result = move(this.pointer, part, count, position);
       funlockfile(file);

@@ -1,7 +1,7 @@
 /**
- * A reservation as one memory: the maps that a range lies in, and what is done
- * to each of them. Internal to the module; that the range lies in the reservation
- * is checked already.
+ * A reservation as one memory: finds the maps of a range, and does to each of them what
+ * is to be done. Internal to the module; the caller has checked that the range lies in
+ * the reservation.
  *
  * @module
  */
@@ -16,41 +16,42 @@ import { accessOf, type NativeMap } from "./map.ts";
 import { fence } from "./persistence.ts";
 import { hasFailed } from "./writeback.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { copyOut, pin, unpin } = copy;
 const { READ, WRITE } = maps;
 const { max, min } = Math;
 const toBig = BigInt;
 
-/** What a reservation is to the memory that its maps make. */
+/** A reservation, as far as this file uses it. */
 export interface Searchable {
-  /** Its address as a number, which is exact: there is none above 2^52. */
+  /** The address as a number. It is exact, since no address exceeds 2^52. */
   readonly base: number;
   readonly size: number;
   /** Counts the maps that were made, found and deleted. */
   readonly changes: number;
-  /** How many are known. */
+  /** How many maps are known. */
   readonly count: number;
   list(): NativeMap[];
   findFirst(): NativeMap | null;
-  /** The earliest map that intersects a range. */
+  /** Finds the first map that intersects a range. */
   findAt(offset: number, size: number): NativeMap | null;
   findNext(map: NativeMap): NativeMap | null;
 }
 
 /**
- * A part of a range that lies in one map. They are linked, and not in an array:
- * of that a caller may have replaced what is needed to fill it and to go
- * through it.
+ * A part of a range that lies in one map.
+ *
+ * SAFETY: pieces are in a linked list, not in an array, since callers may replace the
+ * methods of arrays.
  */
 export class Piece {
   readonly map: NativeMap;
-  /** Its address. */
+  /** The address of the piece. */
   readonly at: number;
   readonly length: number;
   /**
-   * Whether it's in the source. What lies behind the source's end, in its last
-   * page, is memory alone: nothing makes that durable.
+   * Whether the piece is in the source. The rest of the last page, after the end of the
+   * source, is only memory: it cannot be made durable.
    */
   readonly durable: boolean;
   readonly previous: Piece | null;
@@ -71,13 +72,13 @@ export class Piece {
     if (previous !== null) previous.next = this;
   }
 
-  /** Where it starts in its map. */
+  /** The offset of the piece in its map. */
   get start(): number {
     return this.at - this.map.start;
   }
 }
 
-/** The end of what a map takes of a reservation: that of its last page. */
+/** Returns the end of the last page of a map. */
 export function pagesEndOf({ start, size }: NativeMap): number {
   const page = pageSize();
   return start + size + (page - size % page) % page;
@@ -86,18 +87,18 @@ export function pagesEndOf({ start, size }: NativeMap): number {
 /** The maps of a reservation as one memory. */
 export class Spanning {
   readonly #reservation: Searchable;
-  /** The map of the last call, which tends to be that of the next. */
+  /** The map of the last call. PERF: the next call is often for the same one. */
   #recent: NativeMap | null = null;
   /**
-   * The maps by their addresses, as they were at that count of changes. What is
-   * found here is a guess, to be checked; what isn't, libpmem2 is asked for.
+   * The maps in address order, as they were at the change that `#indexedAt` tells. What
+   * is found here is checked; for what is not found, libpmem2 is asked.
    *
-   * PERF: libpmem2's search takes 150 ns with 64 maps and 450 with 1,000.
+   * PERF: libpmem2's search takes 150 ns with 64 maps and 450 ns with 1,000 (1.12.1).
    */
   #index: readonly NativeMap[] = [];
   #starts = new Float64Array(0);
   #indexedAt = -1;
-  /** Searches since the last change: an index must pay. */
+  /** How many searches there were since the last change: an index must pay off. */
   #searches = 0;
 
   constructor(reservation: Searchable) {
@@ -107,8 +108,8 @@ export class Spanning {
   // Where a range lies
 
   /**
-   * The one map that all of a range lies in, if it was made here; null asks for a
-   * closer look.
+   * Returns the one map that the whole range lies in, or null if there is none or
+   * if other native code made it.
    */
   #inOne(offset: number, length: number): NativeMap | null {
     const map = this.#recent;
@@ -128,7 +129,7 @@ export class Spanning {
     return start >= 0 && start + length <= map.size ? map : null;
   }
 
-  /** The map that has the page of an offset. */
+  /** Returns the map that the page of an offset belongs to. */
   mapAt(offset: number): NativeMap | null {
     const map = this.#recent;
     if (map !== null && map.access !== 0) {
@@ -140,9 +141,9 @@ export class Spanning {
     return found;
   }
 
-  /** The earliest map that has a page of the range. */
+  /** Returns the first map that has a page in the range. */
   #at(offset: number, length: number): NativeMap | null {
-    // libpmem2 finds a map up to its source's end, which may be inside a page.
+    // libpmem2 finds a map up to the end of its source, which may be inside a page.
     const before = offset % pageSize();
     return this.#reservation.findAt(offset - before, before + length);
   }
@@ -173,11 +174,11 @@ export class Spanning {
     this.#index = maps;
     this.#starts = starts;
     this.#searches = 0;
-    // Of those that were found only now it knows, too.
+    // list() may have found maps of other native code, which counts as a change.
     this.#indexedAt = this.#reservation.changes;
   }
 
-  /** The parts of a range that are mapped, in address order. */
+  /** Returns the parts of a range that are mapped, in address order. */
   #pieces(offset: number, length: number): Piece | null {
     if (length === 0) return null;
     const from = this.#reservation.base + offset;
@@ -209,7 +210,7 @@ export class Spanning {
     return first;
   }
 
-  /** The next map, without a search where nothing can lie between. */
+  /** Returns the next map, without a search if it follows without a gap. */
   #behind(map: NativeMap, pagesEnd: number): NativeMap | null {
     const { next } = map;
     return next !== undefined && next !== null && next.access !== 0 &&
@@ -219,8 +220,8 @@ export class Spanning {
   }
 
   /**
-   * The parts of a range, which must all be mapped, by maps that allow what is
-   * wanted.
+   * Returns the parts of a range. Throws unless all of it is mapped, by maps that allow
+   * `access`.
    */
   covering(
     action: string,
@@ -238,7 +239,7 @@ export class Spanning {
     if (end !== base + offset + length) {
       const free = end - base;
       throw rangeError(
-        `Cannot ${action} as all of the range must be mapped: ${free} is free`,
+        `Cannot ${action} as all of the range must be mapped: offset ${free} is free`,
       );
     }
     for (let piece = first; piece !== null; piece = piece.next) {
@@ -248,7 +249,7 @@ export class Spanning {
     return first;
   }
 
-  /** The parts of a range that are mapped; the CPU must have access to flush. */
+  /** Returns the parts of a range that are mapped. The CPU must have access to flush. */
   #flushable(
     action: string,
     offset: number,
@@ -264,7 +265,7 @@ export class Spanning {
 
   #isnt(action: string, { map }: Piece, what: string): TypeError {
     return typeError(
-      `Cannot ${action} as the map at ${
+      `Cannot ${action} as the map at offset ${
         map.start - this.#reservation.base
       } is not ${what}`,
     );
@@ -282,7 +283,7 @@ export class Spanning {
     if (map !== null && (map.access & READ) !== 0) {
       map.read(target, offset - (map.start - this.#reservation.base), length);
     } else if (this.covering(action, offset, length, READ) !== null) {
-      // What is side by side in memory is copied at once.
+      // The parts are side by side in memory, so one copy is enough.
       copyOut(target, toBig(this.#reservation.base + offset), length);
     }
   }
@@ -378,8 +379,8 @@ export class Spanning {
   drain(): void {
     fence();
     if (!wasEmulated() && !hasFailed()) return;
-    // An emulated medium is drained by its own maps, and a map whose file has lost
-    // something goes on telling so.
+    // Maps of an emulated medium drain on their own, and a map of a source that has
+    // failed must throw.
     let failure: Failure | null = null;
     let map = this.#reservation.findFirst();
     for (; map !== null; map = this.#reservation.findNext(map)) {
@@ -426,7 +427,7 @@ export class Spanning {
     );
   }
 
-  /** Waits until no map has a flush under way any more. */
+  /** Waits until no map has a running flush any more. */
   async whenIdle(): Promise<void> {
     let map = this.#pending();
     for (; map !== null; map = this.#pending()) await map.whenIdle();
@@ -441,7 +442,7 @@ export class Spanning {
   }
 }
 
-/** The first error of several: the others' maps are seen to all the same. */
+/** The first of several errors: the other maps are still flushed. */
 interface Failure {
   readonly error: unknown;
 }
@@ -454,17 +455,18 @@ function nameOf(access: number): string {
 }
 
 /**
- * How to store to a part. It waits for nothing: that is done once for all. Nor is
- * flushed what may fail: all is to be stored before that.
+ * Returns the flags for the store to a piece. It does not drain, which is done once for
+ * all pieces. It does not flush either where that may fail: everything must be stored
+ * before.
  */
 function flagsOf({ map, durable }: Piece, flags: number): number {
   const flush = durable && map.persistence.drains;
   return flags | (flush ? NODRAIN : NODRAIN | NOFLUSH);
 }
 
-/** Copies from an address to all parts, as memmove does. */
+/** Copies from an address to all pieces, as memmove does. */
 function move(first: Piece, from: number, flags: number): void {
-  // What is still to be copied must not be written over.
+  // Bytes that are still to be copied must not be overwritten.
   const backwards = from < first.at;
   let piece: Piece | null = first;
   if (backwards) { while (piece.next !== null) piece = piece.next; }
@@ -477,12 +479,12 @@ function move(first: Piece, from: number, flags: number): void {
   }
 }
 
-/** Flushes all parts, or those that were left out when they were stored to. */
+/** Flushes all pieces, or only those whose stores did not flush. */
 function flush(first: Piece | null, leftOut = false): Failure | null {
   let failure: Failure | null = null;
   for (let piece = first; piece !== null; piece = piece.next) {
     if (!piece.durable || leftOut && piece.map.persistence.drains) continue;
-    // Where an error is made the caller may have put code that closes a map.
+    // The caller's code may run when an error is made, and may close a map.
     if (failure !== null && !piece.map.live) continue;
     try {
       piece.map.flush(piece.start, piece.length);
@@ -493,7 +495,7 @@ function flush(first: Piece | null, leftOut = false): Failure | null {
   return failure;
 }
 
-/** Makes durable what was stored to all parts, as far as it was asked for. */
+/** Makes the stores to all pieces durable, as far as the flags say so. */
 function finish(first: Piece | null, flags: number): void {
   if ((flags & NOFLUSH) !== 0) return;
   const failure = flush(first, true);
@@ -513,14 +515,14 @@ function drain(first: Piece | null): void {
     if (persistence.emulated) {
       persistence.drain();
     } else if (!drained) {
-      // One for all: to the CPU they are all its own stores.
+      // Once for all: a fence of the CPU covers all of its stores.
       persistence.drain();
       drained = true;
     }
   }
 }
 
-/** Starts something for all parts before it waits for the first. */
+/** Starts an operation for all pieces, and then waits for all of them. */
 async function allOf(
   first: Piece | null,
   start: (piece: Piece) => Promise<void>,

@@ -1,10 +1,10 @@
 /**
- * Unmaps what was closed a little later.
+ * Unmaps closed maps with a delay.
  *
- * A view that was handed to an asynchronous operation is emptied when its map is
- * closed, but the operation keeps the address: a server may be sending from there,
- * a thread of node:crypto reading. No JavaScript can see that. So the memory stays
- * for some seconds.
+ * SAFETY: closing a map empties its views, but an asynchronous operation that was given
+ * a view keeps the address: a server may be sending from it, or a thread of node:crypto
+ * may be reading it. JavaScript cannot see that. So the memory stays mapped for some
+ * seconds.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { mapFunctions } from "../c/functions.ts";
 import { requireStack } from "../process/stack.ts";
 import type { MapArena, NativeMap } from "./map.ts";
 
-/** Taken at import: tests may set their own clock. */
+/** Taken at import, since tests may replace the clock. */
 const now = performance.now.bind(performance);
 
-/** Milliseconds for which the memory stays at least, unless too much waits. */
+/** The least delay in milliseconds, unless too much waits. */
 const DELAY = 5000;
-/** So many may wait. */
+/** How many maps may wait. */
 const MOST = 256;
-/** So many bytes may wait, or one map. */
+/** How many bytes may wait, if it is more than one map. */
 const MOST_BYTES = 2 ** 30;
 
 interface Waiting {
@@ -30,18 +30,18 @@ interface Waiting {
   readonly since: number;
 }
 
-/** What waits, the earliest first. */
+/** The maps that wait, the earliest first. */
 const waiting: Waiting[] = [];
 let bytes = 0;
 
-/** Has a map's memory stay a little longer. */
+/** Keeps the memory of a closed map for some time. */
 export function unmapLater(map: NativeMap, arena: MapArena): void {
   waiting.push({ map, arena, since: now() });
   bytes += map.size;
   listen();
 }
 
-/** Unmaps what has waited long enough. Goes before whatever maps or unmaps. */
+/** Unmaps what has waited long enough. Called before anything is mapped or unmapped. */
 export function unmapDue(): void {
   if (waiting.length === 0) return;
   const time = now();
@@ -54,7 +54,7 @@ export function unmapDue(): void {
   }
 }
 
-/** Whether that went well: at the limit of mappings it has to wait on. */
+/** Unmaps the first one. Returns false at the limit of mappings, where it must wait. */
 function unmapFirst(): boolean {
   requireStack();
   const { map, arena } = waiting[0]!;
@@ -67,8 +67,8 @@ function unmapFirst(): boolean {
 }
 
 /**
- * No timer: a test that watches out for those would fail. But when memory is
- * collected some time has passed.
+ * Unmaps at a garbage collection: when there is one, some time has passed. A timer would
+ * fail the tests of users, since `deno test` reports timers that are left.
  */
 const collected = new FinalizationRegistry<null>(() => {
   listening = false;

@@ -1,6 +1,29 @@
 /**
- * What a reservation is natively: its range, its maps, the five searches.
- * Internal to the module; what gets here is checked already.
+ * The native side of a reservation: its addresses, its maps, the five searches. Internal
+ * to the module; arguments were checked by the caller.
+ *
+ * The addresses of a reservation, from low to high:
+ *
+ * ```text
+ * #taken.from  address               #full                              end #taken.to
+ * ▼            ▼                     ▼                                  ▼            ▼
+ * ┌────────────┬──────────┬──────────┬──────────┬────────────┬──────────┬────────────┐
+ * │ shrunk     │ map      │ map      │ gap      │ taken by   │ map      │ extra      │
+ * │            │          │          │          │ others     │          │            │
+ * └────────────┴──────────┴──────────┴──────────┴────────────┴──────────┴────────────┘
+ *              ├───────────────────────── size ─────────────────────────┤
+ * ├─────────────────────── what libpmem2 has really reserved ────────────────────────┤
+ * ```
+ *
+ * - Extra: libpmem2 rounds the size up to its alignment (2 MiB; 1 GiB for sizes
+ *   >= 2 GiB) and reserves one alignment more.
+ * - Shrunk: when the start is cut off, libpmem2 unmaps whole alignments only, and the
+ *   rest stays reserved.
+ * - Deleting the reservation unmaps from `address` to `end` only; this module unmaps the
+ *   shrunk part and the extra.
+ * - There is no gap below `#full`, so that a search for one starts there.
+ * - Taken by others: a map failed there and left a hole, and other native code mapped
+ *   memory in it. Nothing is mapped or unmapped there any more.
  *
  * @module
  */
@@ -38,7 +61,7 @@ import { type Searchable, Spanning } from "./spanning.ts";
 import { SpanningViews } from "./spanning_views.ts";
 import { unmapDue } from "./unmapping.ts";
 
-// What is imported V8 looks up each time; a module's own constants it knows.
+// PERF: see preload.ts.
 const { cell, isReceived, received, receivedLow } = cells;
 const { toBigInt } = pointer;
 const { addressSpaceFunctions, placementFunctions, reservationFunctions } =
@@ -55,21 +78,21 @@ const PMEM2_E_VM_RESERVATION_NOT_EMPTY = numberOf(
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-/** What libpmem2 aligns a reservation of this size to, in bytes. */
+/** Returns the alignment in bytes that libpmem2 uses for a reservation of this size. */
 export function reservationAlignment(size: number): number {
   return size >= 2 * GIB ? GIB : 2 * MIB;
 }
 
-/** All reservations of this isolate that are not closed. */
+/** All open reservations of callers in this isolate. */
 export const liveReservations: Set<NativeVmReservation> = new Set();
 
-/** Opens what it takes to fill holes, and to give a reservation back. */
+/** Opens the functions that fill holes and free a reservation. */
 export function openUndoing(): void {
   reservationFunctions();
   addressSpaceFunctions();
 }
 
-/** Makes a reservation where nothing is yet, and leaves its pointer in the cell. */
+/** Makes a reservation at a free place of the module's choice. Its pointer is left in the cell. */
 function newAnywhere(size: number, taken: bigint, alignment: bigint): bigint {
   const { pmem2_vm_reservation_new } = placementFunctions();
   for (const address of places(taken, alignment)) {
@@ -87,7 +110,7 @@ function newAnywhere(size: number, taken: bigint, alignment: bigint): bigint {
   );
 }
 
-/** The same at one address. */
+/** Makes a reservation at an address. Its pointer is left in the cell. */
 function newAt(address: bigint, size: number): bigint {
   const { pmem2_vm_reservation_new } = placementFunctions();
   clearMessage();
@@ -102,50 +125,51 @@ export interface AddressRange {
   readonly to: bigint;
 }
 
-/** What a reservation is natively. */
+/** The native side of a reservation. */
 export class NativeVmReservation implements MapOwner, Searchable, Whole {
   readonly pointer: VmReservationPointer;
   address: bigint;
-  /** The address as a number, which is exact: there is none above 2^52. */
+  /** The address as a number. It is exact, since no address exceeds 2^52. */
   base: number;
   size: number;
   closed = false;
-  /** The one `Pmem2VmReservation` that stands for it. */
+  /** The one `Pmem2VmReservation` of this reservation. */
   wrapper: object | null = null;
   /** Counts the maps that were made, found and deleted. */
   changes = 0;
-  /** Its maps as one memory. */
+  /** The maps as one memory. */
   readonly memory: Spanning = new Spanning(this);
   readonly views: SpanningViews = new SpanningViews(this, this.memory);
   readonly #alignment: bigint;
-  /**
-   * What libpmem2 has really taken. It's more than what it shows, for the sake
-   * of alignment, and it only ever gives back what it shows.
-   */
+  /** What libpmem2 has really reserved. */
   #taken: AddressRange;
   readonly #maps = new Map<MapPointer, NativeMap>();
-  /** The same by the lower half of their pointers: a guess, to be checked. */
+  /**
+   * The maps by the lower halves of their pointers, to be checked.
+   *
+   * PERF: small integers are found faster than bigints.
+   */
   readonly #guesses = new Map<number, NativeMap>();
   /** There is no gap below this address. */
   #full: bigint;
-  /** Places that somebody else got hold of: neither mapped nor unmapped. */
+  /** Holes in which other native code has mapped memory. */
   readonly #takenByOthers: AddressRange[] = [];
 
   /**
-   * @param address Where it is to be; null leaves that to the module.
-   * @param listed Whether it's a caller's own, in {@linkcode liveReservations}.
+   * @param address The address, or null to let the module choose.
+   * @param listed Whether it belongs to a caller, and is in {@linkcode liveReservations}.
    */
   constructor(size: number, address: bigint | null, listed: boolean = true) {
     requireStack();
     unmapDue();
-    // What closing takes is opened now: the permission may be gone by then.
+    // Opens what closing needs: the permission may be revoked by then.
     if (listed) openUndoing();
-    // Before a map is made there is a look anyway; but what all isolates share has
-    // its place before anything else.
+    // For an arena, making the map checks the limit. But the page that all isolates
+    // share must be placed before anything else.
     if (listed) checkMappingLimit("pmem2_vm_reservation_new");
     else processLock();
     this.#alignment = BigInt(reservationAlignment(size));
-    // The more is for an alignment that libpmem2 then finds no use for.
+    // libpmem2 adds an alignment to choose from, even where it has no choice.
     const taken = alignUp(BigInt(size), this.#alignment) + this.#alignment;
     this.address = address === null
       ? newAnywhere(size, taken, this.#alignment)
@@ -160,7 +184,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     opened.reservations++;
   }
 
-  /** How many maps are known. */
+  /** The number of maps that are known. */
   get count(): number {
     return this.#maps.size;
   }
@@ -177,19 +201,19 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return this.views.startOfView(view);
   }
 
-  /** The address behind the last byte. */
+  /** The address after the last byte. */
   get end(): bigint {
     return this.address + BigInt(this.size);
   }
 
   // The searches
 
-  /** The earliest map that intersects the range, which lies in the reservation. */
+  /** Finds the first map that intersects a range, which lies in the reservation. */
   find(address: bigint, size: bigint): NativeMap | null {
     return this.findAt(Number(address - this.address), Number(size));
   }
 
-  /** The same for a range that starts at an offset. */
+  /** Finds the first map that intersects a range given by an offset. */
   findAt(offset: number, size: number): NativeMap | null {
     const { pmem2_vm_reservation_map_find } = placementFunctions();
     const result = pmem2_vm_reservation_map_find(
@@ -223,9 +247,9 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   findNext(map: NativeMap): NativeMap | null {
     const guess = map.next;
-    // Where there is none libpmem2 makes up a message, which takes longer.
+    // PERF: if there is no next map, libpmem2 formats a message, which takes longer.
     if (guess === null && this.findLast() === map) return null;
-    // Looked at before the call, it's in the CPU's cache behind it.
+    // PERF: reading it before the call loads it into the CPU cache.
     const likely = guess !== undefined && guess !== null && guess.access !== 0;
     const { pmem2_vm_reservation_map_find_next } = reservationFunctions();
     const result = pmem2_vm_reservation_map_find_next(
@@ -267,7 +291,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return found;
   }
 
-  /** The one object for what C has just found, if it has. */
+  /** Returns the one object of the map that C has just found, or null if it found none. */
   #found(result: number, call: string): NativeMap | null {
     if (result !== 0) return notFound(result, call);
     const guess = this.#guesses.get(receivedLow());
@@ -281,7 +305,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return map;
   }
 
-  /** The one object for a native map; other native code may have made it. */
+  /** Returns the one object of a native map, which other native code may have made. */
   #known(pointer: MapPointer): NativeMap {
     const known = this.#maps.get(pointer);
     if (known !== undefined && known.access !== 0) return known;
@@ -292,7 +316,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     const map = new NativeMap(pointer, foreignTraits(pointer), this, true);
     if (known !== undefined) {
       if (!known.closed && isLike(map, known)) return known;
-      // C has given the address of a deleted one to this one.
+      // A new map has got the address of a deleted `struct pmem2_map`.
       known.lose();
     }
     this.#maps.set(pointer, map);
@@ -314,7 +338,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   // Placing maps
 
-  /** The first free range at or behind an address, in whole pages. */
+  /** Returns the first gap, or rest of one, at or after an address, in whole pages. */
   nextGap(from: bigint): AddressRange | null {
     while (from < this.end) {
       const occupied = this.#nextOccupied(from);
@@ -337,7 +361,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   }
 
   /**
-   * The lowest address where a map of this length and alignment fits, or null.
+   * Returns the lowest address where a map of this length and alignment fits, or null.
    */
   place(length: number, alignment: number): bigint | null {
     const size = wholePages(length);
@@ -352,7 +376,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       const at = fits(gap);
       if (at !== null) return at;
     }
-    // Other native code may have deleted maps of its own.
+    // Below `#full`, other native code may have deleted maps of its own.
     start = this.address;
     for (
       let gap = this.nextGap(start);
@@ -365,7 +389,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return null;
   }
 
-  /** Size in bytes of the longest gap. */
+  /** Returns the size in bytes of the largest gap. */
   longestGap(): bigint {
     let longest = 0n;
     let gap = this.nextGap(this.address);
@@ -378,7 +402,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   /**
    * Maps a source at an address.
    *
-   * @param arena Who unmaps it, if the reservation is an arena's, and no caller's.
+   * @param arena The arena that this reservation belongs to, if it is not a caller's.
    */
   map(
     source: NativeSource,
@@ -427,7 +451,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     }
   }
 
-  /** Whether somebody else got hold of a part of the range. */
+  /** Whether other native code has memory in a part of the range. */
   isTakenByOthers(address: bigint, length: number): boolean {
     const to = address + wholePages(length);
     return this.#takenByOthers.some((lost) =>
@@ -436,8 +460,10 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   }
 
   /**
-   * An mmap that fails may leave a hole where the reservation was, and anybody's
-   * memory may land there. So it's filled at once, if it isn't too late.
+   * Fills the hole that a failed map may have left in the reservation.
+   *
+   * SAFETY: any memory of the process may be mapped in such a hole, and closing the
+   * reservation would unmap it. If that has happened, the place is recorded as taken.
    */
   #mend(error: Pmem2Error, address: bigint, length: number): void {
     const { errno } = error;
@@ -445,7 +471,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       errno === PMEM2_E_NOSUPP;
     const size = wholePages(length);
     if (!byMmap || this.find(address, size) !== null) return;
-    // Where the kernel allows no mapping more, V8 can't get much memory either.
+    // At the limit of mappings, V8 cannot get much memory either.
     if (reserve(address, size) || isInaccessible(address, size)) return;
     const protection = protectionOf(address, size);
     if (protection === undefined || protection.reserved) return;
@@ -454,7 +480,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   // Growing, shrinking, closing
 
-  // All that can fail comes before the native call, and after it assignments.
+  // SAFETY: everything that can fail comes before the native call, and after it come only
+  // assignments. So the record of what is reserved is always right.
 
   extend(size: number): void {
     requireStack();
@@ -481,8 +508,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     const address = offset === 0 ? this.address + less : this.address;
     const base = Number(address);
     const rest = this.size - size;
-    // libpmem2 unmaps what is below, or else what is above the aligned rest, and
-    // forgets the other without unmapping it.
+    // libpmem2 unmaps what is below the aligned rest, or else what is above it, and
+    // forgets the other part without unmapping it.
     const from = alignDown(address, this.#alignment);
     const to = alignUp(address + BigInt(rest), this.#alignment);
     const taken = { from, to };
@@ -500,7 +527,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     release(to, forgotten);
   }
 
-  /** All maps, in address order. */
+  /** Lists all maps in address order. */
   list(): NativeMap[] {
     const maps: NativeMap[] = [];
     let map = this.findFirst();
@@ -508,7 +535,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return maps;
   }
 
-  /** Deletes the reservation, which has no maps; if C refuses, nothing changes. */
+  /** Deletes the reservation. If C refuses, for example since it has maps, nothing changes. */
   delete(): void {
     requireStack(MUCH);
     const call = "pmem2_vm_reservation_delete";
@@ -529,12 +556,15 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       release(this.#taken.from, this.address - this.#taken.from);
       release(end, this.#taken.to - end);
     }
-    // Those that are left were deleted by other native code.
+    // Maps that are left were deleted by other native code.
     for (const map of this.#maps.values()) map.lose();
     if (liveReservations.delete(this)) opened.reservations--;
   }
 
-  /** libpmem2 would unmap all of it; its few bytes of books stay behind. */
+  /**
+   * Unmaps everything but what is taken by others. libpmem2 would unmap all of it, so it is
+   * not called, and its `struct pmem2_vm_reservation` is leaked.
+   */
   #deleteAround(): void {
     let { from } = this.#taken;
     for (
@@ -555,14 +585,16 @@ function notFound(result: number, call: string): null {
 }
 
 /**
- * `map.pointer`. A walk asks for the one behind what it has just found, whose
- * pointer is at hand: the CPU needn't wait for the map's own.
+ * Returns `map.pointer`.
+ *
+ * PERF: a walk searches from the map that it has just found, whose pointer is still in
+ * the cell. So the CPU need not wait for the map to be loaded.
  */
 function pointerOf(map: NativeMap): MapPointer {
   return isReceived(map) ? received() : map.pointer;
 }
 
-/** Whether C has just found this very map: what it was may be gone. */
+/** Whether C has just found this map, and it is open. */
 function isFound(guess: NativeMap): boolean {
   return isReceived(guess) && guess.access !== 0;
 }
@@ -574,11 +606,12 @@ function isLike(one: NativeMap, other: NativeMap): boolean {
     one.traits.writable === other.traits.writable;
 }
 
+/** Rounds a length up to whole pages. */
 export function wholePages(length: number): bigint {
   return alignUp(BigInt(length), BigInt(pageSize()));
 }
 
-/** What a map takes of a reservation. */
+/** Returns the addresses of a map, in whole pages. */
 export function pagesOf(map: NativeMap): AddressRange {
   return { from: map.address, to: map.address + wholePages(map.size) };
 }

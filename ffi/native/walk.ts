@@ -1,6 +1,6 @@
 /**
- * Walks a reservation in address order, over what there is at each step: maps
- * may be closed and made meanwhile.
+ * Walks a reservation in address order. Maps may be made and closed during a walk: each
+ * step goes to the next map that exists at that time.
  *
  * @module
  */
@@ -10,37 +10,41 @@ import { type NativeVmReservation, pagesOf } from "./vm_reservation.ts";
 
 /** A free range of a reservation, in whole pages. */
 export interface Gap {
-  /** First free byte, in bytes from the reservation's start. */
+  /** Where the range starts, in bytes from the start of the reservation. */
   readonly offset: number;
-  /** Free bytes. */
+  /** How many bytes the range has. */
   readonly size: number;
 }
 
-/** What a walk covers, and its direction. */
+/** Which maps to walk, and in which direction. */
 export interface WalkOptions {
   /**
-   * Walk only what reaches past this offset in the reservation, in bytes.
+   * Skips maps that end at or before this offset, in bytes from the start of the
+   * reservation.
    *
    * @default {0}
    */
   from?: number | undefined;
-  /** Walk only what starts before this offset. Without it: all of it. */
+  /**
+   * Skips maps that start at or after this offset, in bytes from the start of the
+   * reservation. Without it, the walk reaches to the end.
+   */
   to?: number | undefined;
   /**
-   * Walk from the last map to the first.
+   * Whether to walk from the last map to the first.
    *
    * @default {false}
    */
   reverse?: boolean | undefined;
 }
 
-/** Steps from map to map. The iterator that the caller holds is made of it. */
+/** Steps from map to map, for the iterator that the caller has. */
 export abstract class Walk {
   protected readonly reservation: NativeVmReservation;
-  /** Addresses, since offsets shift when the reservation's head is cut off. */
+  /** Addresses, since offsets change when the reservation is shrunk at its start. */
   protected readonly from: bigint;
   protected readonly to: bigint | null;
-  /** The map that the walk stands on; null before the first. */
+  /** The map that was reached last, or null before the first step. */
   #current: NativeMap | null = null;
   #done = false;
 
@@ -57,10 +61,10 @@ export abstract class Walk {
     this.#done = to !== undefined && to <= from;
   }
 
-  /** The next map, or null for good. */
+  /** Returns the next map. After the last one it returns null from then on. */
   step(): NativeMap | null {
     const current = this.#current;
-    // A step is short enough for V8 to make it a part of the caller's loop.
+    // PERF: a step is short enough for V8 to inline it into the caller's loop.
     const map = current !== null && current.access !== 0
       ? this.next(current)
       : this.#startOver();
@@ -81,13 +85,13 @@ export abstract class Walk {
 
   protected abstract first(): NativeMap | null;
   protected abstract next(map: NativeMap): NativeMap | null;
-  /** Where the walk goes on when the map it stood on is gone. */
+  /** Returns the next map after one that was closed. */
   protected abstract resume(gone: NativeMap): NativeMap | null;
-  /** Whether the map is not yet past what is to be walked. */
+  /** Whether the map is in the range of the walk, and not past it. */
   protected abstract covers(map: NativeMap): boolean;
 }
 
-/** From the first map to the last. */
+/** Walks from the first map to the last. */
 export class ForwardWalk extends Walk {
   protected override first(): NativeMap | null {
     return this.#earliest(this.from);
@@ -99,7 +103,7 @@ export class ForwardWalk extends Walk {
 
   protected override resume(gone: NativeMap): NativeMap | null {
     const map = this.#earliest(pagesOf(gone).to);
-    // What has come to lie around the place would be out of order.
+    // A new map around that place would be out of order.
     return map !== null && map.address <= gone.address
       ? this.reservation.findNext(map)
       : map;
@@ -117,7 +121,7 @@ export class ForwardWalk extends Walk {
   }
 }
 
-/** From the last map to the first. */
+/** Walks from the last map to the first. */
 export class ReverseWalk extends Walk {
   protected override first(): NativeMap | null {
     return this.to === null
@@ -137,7 +141,7 @@ export class ReverseWalk extends Walk {
     return map.address + BigInt(map.size) > this.from;
   }
 
-  /** The last map that starts below an address. */
+  /** Returns the last map that starts below an address. */
   #lastBefore(address: bigint): NativeMap | null {
     const { reservation } = this;
     if (address <= reservation.address) return null;
@@ -148,7 +152,7 @@ export class ReverseWalk extends Walk {
   }
 }
 
-/** The free ranges of a reservation, in address order. */
+/** Walks the free ranges of a reservation in address order. */
 export function* gapsOf(
   reservation: NativeVmReservation,
 ): Generator<Gap, undefined> {

@@ -1,9 +1,9 @@
 /**
- * Writing mapped pages to their file: msync(2), and what became of it.
+ * Writes mapped pages to their file with msync(2), and remembers failures.
  *
- * At page granularity libpmem2's own functions call msync, too, but end the
- * process if it fails, and never return if a range starts at the first page of a
- * map of existing memory.
+ * SAFETY: at page granularity, libpmem2's own functions call msync as well, but they
+ * abort the process if it fails, and never return for a range that starts in the first
+ * page of a map of existing memory.
  *
  * @module
  */
@@ -17,27 +17,26 @@ import type { Symbols } from "../c/symbol_table.ts";
 import { pageSize } from "../process/placement.ts";
 import { identityOf } from "../process/open_file.ts";
 
-// PERF: what is imported V8 looks up at each use; a module's own constants it
-// knows.
+// PERF: see preload.ts.
 const { asUintN } = BigInt;
 const { lastErrno } = error;
 
 const MS_SYNC = 4;
 
 let msync: Symbols<typeof msyncSymbols>["msync"];
-/** Clears what an address has below a page. */
+/** Rounds an address down to its page. */
 let pageMask = 0n;
 
-/** Goes before the first {@linkcode Writeback.sync}. */
+/** Must be called before the first {@linkcode Writeback.sync}. */
 export function openMsync(): void {
   msync = msyncFunctions().msync;
   pageMask = BigInt(-pageSize());
 }
 
-/** Whether anything has ever failed: without that nobody need be asked. */
+/** Whether any source has failed in this isolate. */
 let failed = false;
 
-/** Whether one of them may throw at {@linkcode Writeback.check}. */
+/** Whether {@linkcode Writeback.check} may throw for any source. */
 export function hasFailed(): boolean {
   return failed;
 }
@@ -45,20 +44,21 @@ export function hasFailed(): boolean {
 const byDescriptor = new Map<number, Writeback>();
 
 /**
- * What became of the stores to a source: all its maps have the same one.
+ * Whether stores to a source have failed to reach it. All maps of a source share one of
+ * these.
  *
- * The kernel tells a failure once, to whoever asks first, and takes the pages for
- * clean from then on: the next msync succeeds, and the stores are lost. So what
- * has failed stays failed, for all maps of the source, until it's opened again.
+ * The kernel reports a failure once, to the first that asks, and then treats the pages
+ * as clean: the next msync succeeds, although the stores are lost. So a failure is kept
+ * for all maps of the source, until the source is opened again.
  */
 export class Writeback {
   readonly #path: string | null;
   #failure: Pmem2Error | null = null;
-  /** Those of other threads that are not done. */
+  /** The calls of msync that are running on other threads. */
   #flushing: Set<Promise<number>> | null = null;
-  /** Sources and maps that are open. */
+  /** How many open sources and maps share this. */
   #users = 0;
-  /** Its descriptor, and which file that is, if it's known by them. */
+  /** The descriptor, and which file it belongs to, if this is found by them. */
   #descriptor = -1;
   #identity: string | null = null;
 
@@ -67,10 +67,10 @@ export class Writeback {
   }
 
   /**
-   * That of an open descriptor, which all sources of that share: they are of one
-   * open file, whose failure the kernel tells once.
+   * Returns the one of an open descriptor. All sources of a descriptor share it, since
+   * the kernel reports a failure once per open file.
    *
-   * @param own Whether nobody else can have closed the descriptor meanwhile.
+   * @param own Whether the source owns the descriptor, so that nobody else closes it.
    */
   static of(descriptor: number, path: string | null, own: boolean): Writeback {
     const known = byDescriptor.get(descriptor);
@@ -87,31 +87,31 @@ export class Writeback {
     return writeback;
   }
 
-  /** Another source or map has it. */
+  /** Records that another source or map shares this. */
   retain(): void {
     this.#users++;
   }
 
-  /** One of them is closed. */
+  /** Records that a source or map that shares this was closed. */
   release(): void {
     if (--this.#users === 0) this.forgetDescriptor();
   }
 
-  /** The descriptor is closed: its number may become another file's. */
+  /** Forgets the descriptor, whose number may be given to another file after closing. */
   forgetDescriptor(): void {
     if (byDescriptor.get(this.#descriptor) === this) {
       byDescriptor.delete(this.#descriptor);
     }
   }
 
-  /** Throws if something has failed. */
+  /** Throws if the source has failed. */
   check(): void {
     if (this.#failure === null) return;
-    // The same, with the stack of who asks now.
+    // The same error, with the stack of the current caller.
     throw this.#error(this.#failure.errno, this.#failure.call);
   }
 
-  /** Notes that a function has failed, and throws. */
+  /** Records that a function has failed, and throws. */
   fail(errno: number, call: string): never {
     failed = true;
     this.#failure ??= this.#error(errno, call);
@@ -124,7 +124,7 @@ export class Writeback {
     return new Pmem2Error(errno, call, message, this.#path);
   }
 
-  /** Writes the pages of a range to the file, and waits for it. */
+  /** Writes the pages of a range to the file, and waits until that is done. */
   sync(address: bigint, size: bigint): void {
     const from = asUintN(64, address & pageMask);
     const length = asUintN(64, size + (address - from));
@@ -133,7 +133,7 @@ export class Writeback {
     }
   }
 
-  /** What failed is not tried again, unless a signal was all that came between. */
+  /** Throws for a failure, and tries again only after an interruption by a signal. */
   #syncAgain(from: bigint, length: bigint): void {
     this.check();
     do {
@@ -142,7 +142,7 @@ export class Writeback {
     } while (msync(from, length, MS_SYNC) !== 0);
   }
 
-  /** The same on another thread. */
+  /** Writes the pages of a range to the file on another thread. */
   async syncAsync(address: bigint, size: bigint): Promise<void> {
     this.check();
     const from = address & pageMask;
@@ -152,15 +152,15 @@ export class Writeback {
     all.add(flushing);
     try {
       if (await flushing !== 0) {
-        // errno is the other thread's. It may well fail here the same way; but
-        // if it doesn't, that is no proof: the failure has been told.
+        // errno stays on the other thread. A second call may fail in the same way here.
+        // If it succeeds, that proves nothing, since the failure was already reported.
         this.sync(from, length);
         this.fail(-EIO, "msync");
       }
     } finally {
       all.delete(flushing);
     }
-    // One that runs at the same time may have been told what was this one's.
+    // A failure of this call may have been reported to one that ran at the same time.
     await Promise.all(all);
     this.check();
   }
