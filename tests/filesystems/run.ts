@@ -36,7 +36,7 @@ const TESTS = [
 
 /** Those that mount what they need: full disks, and such as fail. */
 const DISKS = "disks";
-const DISK_TESTS = ["failing_disk", "identity", "room"]
+const DISK_TESTS = ["failing_disk", "identity", "room", "stores"]
   .map((name) => `tests/filesystems/${name}_test.ts`);
 
 const root = new URL("../..", import.meta.url).pathname;
