@@ -607,3 +607,85 @@ for (const granularity of ["cache-line", "page"] as const) {
     for (const map of maps) map?.close();
   });
 }
+
+for (const granularity of granularities) {
+  Deno.test(`EmulatedPmem.crash() knows what a reservation has made durable across its maps, at ${granularity} granularity`, async () => {
+    const border = SIZE;
+    const cases: [
+      act: (memory: Pmem2VmReservation) => unknown,
+      kept: boolean,
+    ][] = [
+      [(memory) => memory.view(border - 1, 2).fill(7), granularity === "byte"],
+      [(memory) => {
+        memory.view(border - 1, 2).fill(7);
+        memory.persist(border - 1, 2);
+      }, true],
+      [(memory) => memory.write(Uint8Array.of(7, 7), border - 1), true],
+      [(memory) => memory.fill(7, border - 1, 2), true],
+      [(memory) => {
+        memory.fill(7, 0, 2);
+        memory.move(border - 1, 0, 2);
+      }, true],
+      [
+        (memory) => memory.fill(7, border - 1, 2, { flush: false }),
+        granularity === "byte",
+      ],
+      [
+        (memory) => memory.fill(7, border - 1, 2, { drain: false }),
+        granularity !== "cache-line",
+      ],
+      [(memory) => {
+        memory.fill(7, border - 1, 2, { drain: false });
+        memory.drain();
+      }, true],
+      [(memory) => {
+        memory.view(border - 1, 2).fill(7);
+        memory.flush(border - 1, 2);
+        memory.drain();
+      }, true],
+      [(memory) => {
+        memory.view(border - 1, 2).fill(7);
+        memory.deepFlush(border - 1, 2);
+      }, true],
+      [async (memory) => {
+        memory.view(border - 1, 2).fill(7);
+        await memory.persistAsync(border - 1, 2);
+      }, true],
+      [async (memory) => {
+        memory.view(border - 1, 2).fill(7);
+        await memory.deepFlushAsync(border - 1, 2);
+      }, true],
+    ];
+    for (const [act, kept] of cases) {
+      using pmem = emulatePmem(granularity);
+      using memory = new Pmem2VmReservation(2 * SIZE);
+      for (const name of ["a", "b"]) {
+        memory.map(pmem.path(name), { create: true, size: SIZE });
+      }
+      await act(memory);
+      pmem.crash();
+      assertEquals([...memory], []);
+      assertEquals(
+        [
+          Deno.readFileSync(pmem.path("a"))[SIZE - 1],
+          Deno.readFileSync(pmem.path("b"))[0],
+        ],
+        kept ? [7, 7] : [0, 0],
+        `${act}`,
+      );
+    }
+  });
+}
+
+Deno.test("EmulatedPmem.crash() refuses while a buffer over several maps is somebody else's", () => {
+  using pmem = emulatePmem("cache-line");
+  const memory = new Pmem2VmReservation(2 * SIZE);
+  const maps = ["a", "b"].map((name) =>
+    memory.map(pmem.path(name), { create: true, size: SIZE })
+  );
+  const { buffer } = memory.view();
+  const held = structuredClone(buffer, { transfer: [buffer] });
+  assertThrows(() => pmem.crash(), TypeError, "transferred");
+  assertEquals(maps.map((map) => map.closed), [false, false]);
+  assertEquals(held.byteLength, 2 * SIZE);
+});
