@@ -177,6 +177,20 @@ Deno.test("libraryInfo() says how to install a library that is missing", async (
   for (const path of missing) assertStringIncludes(message, path);
 });
 
+Deno.test("libraryInfo() names the path that is there and not granted", async () => {
+  const usual = candidates("libpmem2.so.1").slice(1);
+  const [there, missing] = [
+    usual.find(exists),
+    usual.find((it) => !exists(it)),
+  ];
+  if (there === undefined || missing === undefined) return;
+  const { name, message } = await firstUse({
+    flags: [`--allow-ffi=${missing}`, `--allow-read=${usual.join()}`],
+  });
+  assertEquals(name, "NotCapable");
+  assertStringIncludes(message, `--allow-ffi=${there} `);
+});
+
 /** As if nothing had its name: Deno looks for another, and the answer names it. */
 const WITHOUT_IT = `
   const { dlopen } = Deno;

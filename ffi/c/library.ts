@@ -14,7 +14,13 @@ import {
   permissionError,
   UnfitLibrary,
 } from "./library_error.ts";
-import { isArchitectureKnown, mayOpenAll, places } from "./library_path.ts";
+import {
+  existingPath,
+  isArchitectureKnown,
+  mayOpen,
+  mayOpenAll,
+  places,
+} from "./library_path.ts";
 import { versionSymbols } from "./libpmem2_symbols.ts";
 import { cString } from "./string.ts";
 import type { Symbols, SymbolTable } from "./symbol_table.ts";
@@ -132,7 +138,11 @@ function load(): Library {
       attempts.push(attempt(path, error as Error));
     }
   }
-  throw loadError(attempts, override !== undefined, mayOpenAll());
+  const error = loadError(attempts, override !== undefined, mayOpenAll());
+  const elsewhere = override === undefined ? existingPath(soname) : undefined;
+  throw elsewhere === undefined || mayOpen(elsewhere)
+    ? error
+    : permissionError(elsewhere, error);
 }
 
 function use(path: string): Library {

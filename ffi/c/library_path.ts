@@ -46,7 +46,7 @@ export function mayOpenAll(): boolean {
  * SAFETY: unless all libraries may be opened, Deno takes a bare soname for a file in
  * the working directory, which may be any library. So it is not tried then.
  */
-function mayOpen(path: string): boolean {
+export function mayOpen(path: string): boolean {
   if (!path.startsWith("/")) return mayOpenAll();
   return Deno.permissions.querySync({ name: "ffi", path }).state === "granted";
 }
@@ -56,13 +56,18 @@ export function granted(soname: string): string[] {
   return candidates(soname).filter(mayOpen);
 }
 
+/** Returns the path where distributions put it, if that can be seen without a prompt. */
+export function existingPath(soname: string): string | undefined {
+  return paths(soname).find((path) => exists(path) === true);
+}
+
 /**
  * Returns the path to ask permission for: one that exists, as far as that can be seen
  * without a prompt, or else the most likely one.
  */
 function likelyPath(soname: string): string {
   const all = paths(soname);
-  return all.find((path) => exists(path) === true) ??
+  return existingPath(soname) ??
     all.find((path) => exists(path) === undefined) ?? all[0]!;
 }
 
