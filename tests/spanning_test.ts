@@ -280,7 +280,13 @@ Deno.test("a map that doesn't allow what is wanted is named by its offset", asyn
   for (
     const [refused, message] of [
       [() => void reservation.view(0, 2 * PAGE), at(PAGE, "readable and wr")],
-      [() => void reservation.view(PAGE, 1), at(PAGE, "readable and wr")],
+      [
+        () => void reservation.view(PAGE, 1),
+        at(
+          PAGE,
+          'readable and writable: use read(), or map it with sharing: "pr',
+        ),
+      ],
       [() => reservation.write(two, PAGE - 1), at(PAGE, "writable")],
       [() => reservation.write(two, PAGE), at(PAGE, "writable")],
       [() => reservation.fill(1, PAGE - 1, 2), at(PAGE, "writable")],
