@@ -102,7 +102,8 @@ export interface EmulatedPmem extends Disposable {
  * cut: see {@linkcode EmulatedPmem.crash}. There nothing else makes stores durable:
  * the directory is removed at the end. It keeps in memory a copy of the data in each of
  * them that is mapped, and a file descriptor. A file is recognized whatever its
- * name is, and however it was opened.
+ * name is, and however it was opened. Maps of existing memory
+ * (`Pmem2Map.unsafeFromExisting`) have no part in it.
  *
  * Needs read and write permission for the directory.
  *
@@ -266,7 +267,8 @@ export interface CrashTestOptions<T = unknown> {
    * Throws if the files are not as they have to be after a power cut. It may open
    * them and recover. Maps that it leaves open are closed.
    *
-   * @param pmem The emulation, with files that are new for each check.
+   * @param pmem The emulation, with the files as after the power cut. What a check
+   * does to them the next one does not see.
    * @param acknowledged What was acknowledged before the power went.
    */
   check(

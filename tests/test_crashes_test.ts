@@ -604,6 +604,24 @@ Deno.test("testCrashes() works beside other emulations", async () => {
   assertEquals([bytes[0], bytes[PAGE]], [1, 0]);
 });
 
+Deno.test("testCrashes() goes on where a check leaves a map open, and a lock on its file", async () => {
+  const locked: Deno.FsFile[] = [];
+  await testCrashes({
+    states: 3,
+    setup: make,
+    write: (pmem) => open(pmem).fill(1, 0, 8),
+    check(pmem) {
+      open(pmem);
+      const file = Deno.openSync(pmem.path("file"));
+      // It would wait for ever for one that was left on the same file.
+      file.lockSync(true);
+      locked.push(file);
+    },
+  });
+  assertEquals(locked.length, 6);
+  for (const file of locked) file.close();
+});
+
 Deno.test("testCrashes() goes on where a check leaves memory with somebody else", async () => {
   const held: ArrayBuffer[] = [];
   await testCrashes({

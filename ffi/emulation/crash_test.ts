@@ -66,12 +66,17 @@ async function flushesEnd(medium: Medium): Promise<void> {
   }
 }
 
-/** Closes what was left open; false: somebody else holds the memory of a map. */
+/**
+ * Closes what was left open.
+ *
+ * @returns Whether nothing was: who leaves a map open may leave a lock on its file,
+ * too, or have given its memory to somebody else.
+ */
 function close(medium: Medium): boolean {
-  medium.closeMaps((map) => map.closeObstacle === null);
-  const all = medium.maps().length === 0;
+  const none = medium.maps().length === 0;
+  if (!none) medium.closeMaps((map) => map.closeObstacle === null);
   medium.forgetFiles();
-  return all;
+  return none;
 }
 
 /** How many ranges a CrashError tells of. */
@@ -84,7 +89,7 @@ class Checks<T> {
   readonly #acknowledged: readonly T[];
   readonly #writer: TreeWriter;
   #states = 0;
-  /** Whether somebody still has memory of the files that are there. */
+  /** Whether somebody may still have a hold of the files that are there. */
   #fresh = false;
 
   constructor(
