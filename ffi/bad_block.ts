@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Number } from "./input/intrinsics.ts";
 import { cell, cellWith, received } from "./c/cell.ts";
 import { check, clearMessage, failure } from "./c/error.ts";
 import { numberOf } from "./c/error_code.ts";

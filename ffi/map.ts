@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BigInt, indexIn } from "./input/intrinsics.ts";
 import * as argument from "./input/argument.ts";
 import {
   checkBigInt,
@@ -303,7 +304,7 @@ export class Pmem2Map implements Pmem2Memory {
   ): Pmem2Map {
     const action = "map existing memory";
     checkInteger(action, "size", size, 1, MAX_SIZE);
-    const last = BigInt(MAX_SIZE - size);
+    const last = 2n ** 64n - BigInt(size);
     checkBigInt(action, "address", address, 1n, last);
     checkOneOf(action, "granularity", granularity, granularities);
     return mapOf(
@@ -312,7 +313,7 @@ export class Pmem2Map implements Pmem2Memory {
         liveSource(action, source),
         address,
         size,
-        granularities.indexOf(granularity),
+        indexIn(granularities, granularity),
       ),
     );
   }

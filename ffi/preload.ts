@@ -35,6 +35,7 @@ import "./c/symbol_table.ts";
 import "./input/argument.ts";
 import "./input/caller.ts";
 import "./input/granularity.ts";
+import "./input/intrinsics.ts";
 import "./input/map_options.ts";
 import "./input/open_options.ts";
 import "./input/options.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BigInt, Math } from "./input/intrinsics.ts";
 import * as argument from "./input/argument.ts";
 import {
   checkBigInt,
@@ -1274,14 +1275,15 @@ function closeReservation(
   if (reservation.closed) return;
   if (withMaps) {
     const maps = reservation.list();
-    for (const map of maps) {
+    for (let i = 0; i < maps.length; i++) {
+      const map = maps[i]!;
       const obstacle = map.closeObstacle;
       if (obstacle === null) continue;
       throw typeError(
         `Cannot ${action} as its map at offset ${map.offset} cannot be closed: ${obstacle}`,
       );
     }
-    for (const map of maps) map.delete();
+    for (let i = 0; i < maps.length; i++) maps[i]!.delete();
   }
   reservation.delete();
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { indexIn } from "../input/intrinsics.ts";
+
 /**
  * The name of an error: from libpmem2.h, such as "PMEM2_E_MAPPING_EXISTS", or from
  * errno.h, such as "ENOMEM".
@@ -359,7 +361,7 @@ const errnoNames: readonly (Pmem2ErrorCode | "")[] = [
 
 /** Returns the negative number of a code. */
 export function numberOf(code: Pmem2ErrorCode): number {
-  const errno = errnoNames.indexOf(code);
+  const errno = indexIn(errnoNames, code);
   if (errno > 0) return -errno;
   for (const number in pmem2Codes) {
     if (pmem2Codes[number] === code) return Number(number);
@@ -369,7 +371,7 @@ export function numberOf(code: Pmem2ErrorCode): number {
 
 /** Returns the positive number of an errno name. */
 export function errnoOf(name: Pmem2ErrorCode): number {
-  return errnoNames.indexOf(name);
+  return indexIn(errnoNames, name);
 }
 
 /** Returns the name of a negative number that a function of libpmem2 returned. */

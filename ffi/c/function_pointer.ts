@@ -9,6 +9,7 @@
  * @module
  */
 
+import { BigInt } from "../input/intrinsics.ts";
 import { addressOf } from "./copy.ts";
 import { callAsyncFunctions, callFunctions } from "./functions.ts";
 import type { callSymbols } from "./libc_symbols.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BigInt } from "../input/intrinsics.ts";
 import { addressOf } from "./copy.ts";
 
 const encoder = new TextEncoder();

@@ -10,6 +10,7 @@
 
 /** Taken at import, before anyone could replace them. */
 const toBig = BigInt;
+const toNumber = Number;
 const MAX_UINT32 = 2 ** 32 - 1;
 const { asIntN, asUintN } = BigInt;
 
@@ -41,8 +42,8 @@ export interface Halves {
 /** Splits a pointer into its halves. */
 export function halvesOf(pointer: bigint): Halves {
   return {
-    pointerLow: Number(asIntN(32, pointer)),
-    pointerHigh: Number(asIntN(32, pointer >> 32n)),
+    pointerLow: toNumber(asIntN(32, pointer)),
+    pointerHigh: toNumber(asIntN(32, pointer >> 32n)),
   };
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { indexIn } from "./intrinsics.ts";
 import { rangeError, typeError } from "./caller.ts";
 import { show } from "./show.ts";
 
@@ -128,7 +129,7 @@ export function checkOneOf<T extends string>(
   value: unknown,
   texts: readonly T[],
 ): asserts value is T {
-  if (!(texts as readonly unknown[]).includes(value)) {
+  if (indexIn(texts, value) === -1) {
     const list = texts.map((text) => `"${text}"`).join(" or ");
     throw wrongType(action, name, list, value);
   }

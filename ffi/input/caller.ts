@@ -5,6 +5,8 @@
  * @module
  */
 
+import { Map } from "./intrinsics.ts";
+
 // deno-lint-ignore no-explicit-any
 type AnyFunction = (...args: any[]) => unknown;
 
@@ -51,19 +53,28 @@ let known: Map<string, AnyFunction> | undefined;
 function functions(): Map<string, AnyFunction> {
   if (known !== undefined) return known;
   known = new Map();
-  for (const { file, of } of entrances) {
+  for (let i = 0; i < entrances.length; i++) {
+    const { file, of } = entrances[i]!;
     known.set(`${file} ${of.name}`, of);
-    for (const owner of [of, of.prototype ?? {}]) {
-      for (const key of ownKeys(owner)) {
-        const { value, get } = getOwnPropertyDescriptor(owner, key)!;
-        const fn = get ?? value;
-        if (typeof fn === "function" && key !== "constructor") {
-          known.set(`${file} ${fn.name}`, fn);
-        }
-      }
-    }
+    addMembers(known, file, of);
+    addMembers(known, file, of.prototype ?? {});
   }
   return known;
+}
+
+function addMembers(
+  to: Map<string, AnyFunction>,
+  file: string,
+  owner: object,
+): void {
+  const keys = ownKeys(owner);
+  for (let i = 0; i < keys.length; i++) {
+    const { value, get } = getOwnPropertyDescriptor(owner, keys[i]!)!;
+    const fn = get ?? value;
+    if (typeof fn === "function" && keys[i] !== "constructor") {
+      to.set(`${file} ${fn.name}`, fn);
+    }
+  }
 }
 
 /** Makes a `TypeError` with the caller's stack. */

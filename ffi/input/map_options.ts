@@ -4,6 +4,7 @@
  * @module
  */
 
+import { indexIn } from "./intrinsics.ts";
 import { checkBoolean, checkInteger, checkOneOf } from "./argument.ts";
 import { granularities, type Granularity } from "./granularity.ts";
 import {
@@ -158,7 +159,7 @@ function checkedMapSettings(
   return {
     offset,
     length,
-    granularity: granularities.indexOf(granularity),
+    granularity: indexIn(granularities, granularity),
     shared: sharing === "shared",
     read,
     write,

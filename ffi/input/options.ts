@@ -124,8 +124,11 @@ const synonyms: Readonly<Record<string, readonly string[]>> = {
 /** Suggests the options that are nearest to a name. */
 function suggestion(name: string, known: OptionNames): string {
   const wanted = name.toLowerCase();
-  for (const [option, names] of Object.entries(synonyms)) {
-    const [real] = option.split(":");
+  const options = Object.keys(synonyms);
+  for (let i = 0; i < options.length; i++) {
+    const option = options[i]!;
+    const names = synonyms[option]!;
+    const real = option.split(":")[0];
     if (known.includes(real!) && names.includes(wanted)) return `"${option}"`;
   }
   const rated = known

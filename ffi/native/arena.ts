@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BigInt, indexIn, Math, Number } from "../input/intrinsics.ts";
 import { Pmem2Error } from "../c/error.ts";
 import { errnoOf, numberOf } from "../c/error_code.ts";
 import type { MapSettings } from "../input/map_options.ts";
@@ -144,10 +145,12 @@ class Arena implements MapArena {
 
   /** Frees the addresses, unless the next map goes here. */
   closeIfEmpty(): void {
-    if (this.#used > 0 || arenas.at(-1) === this) return;
+    if (this.#used > 0 || arenas[arenas.length - 1] === this) return;
     this.reservation.delete();
-    const i = arenas.indexOf(this);
-    if (i !== -1) arenas.splice(i, 1);
+    const at = indexIn(arenas, this);
+    if (at === -1) return;
+    for (let i = at + 1; i < arenas.length; i++) arenas[i - 1] = arenas[i]!;
+    arenas.length--;
   }
 }
 
@@ -156,7 +159,7 @@ function placeFor(
   size: number,
   alignment: number,
 ): { arena: Arena; at: number } {
-  const last = arenas.at(-1);
+  const last = arenas[arenas.length - 1];
   const at = last === undefined ? -1 : last.place(size, alignment);
   if (at !== -1) return { arena: last!, at };
   const arena = newArena(size, alignment);
@@ -165,7 +168,7 @@ function placeFor(
 
 function newArena(size: number, alignment: number): Arena {
   const limit = isRationed() ? FIRST_SIZE : largestSize();
-  const before = arenas.at(-1);
+  const before = arenas[arenas.length - 1];
   // All but the first are given back when they are empty.
   if (before !== undefined) openUndoing();
   const wanted = Math.max(
@@ -176,7 +179,7 @@ function newArena(size: number, alignment: number): Arena {
   if (size <= limit / 4 && alignment <= reservationAlignment(shared)) {
     try {
       const arena = new Arena(shared, shared === limit);
-      arenas.push(arena);
+      arenas[arenas.length] = arena;
       before?.closeIfEmpty();
       return arena;
     } catch (error) {
@@ -191,9 +194,13 @@ function newArena(size: number, alignment: number): Arena {
 
 /** Whether a range reaches into an arena of this isolate. */
 export function isInArena(address: bigint, size: bigint): boolean {
-  return arenas.some(({ reservation }) =>
-    address < reservation.end && reservation.address < address + size
-  );
+  for (let i = 0; i < arenas.length; i++) {
+    const { reservation } = arenas[i]!;
+    if (address < reservation.end && reservation.address < address + size) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** Maps a source in an arena. */
@@ -219,9 +226,9 @@ export function mapAnywhere(
       if (!(error instanceof Pmem2Error) || tries === TRIES) throw error;
       const { errno } = error;
       // The file may have grown meanwhile, and would reach into the next map.
-      if (GROWN.includes(errno)) continue;
+      if (indexIn(GROWN, errno) !== -1) continue;
       // Few sources need more than page alignment.
-      if (!UNALIGNED.includes(errno)) throw error;
+      if (indexIn(UNALIGNED, errno) === -1) throw error;
       wanted = alignmentOf(source);
       if (wanted <= alignment) throw error;
     }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BigInt } from "../input/intrinsics.ts";
 import { cell, received } from "../c/cell.ts";
 import { check, clearMessage } from "../c/error.ts";
 import { existingMapFunctions, threadKeyFunctions } from "../c/functions.ts";
@@ -25,13 +26,13 @@ export function mapExisting(
   granularity: number,
 ): NativeMap {
   const end = address + BigInt(size);
-  for (const reservation of liveReservations) {
+  liveReservations.forEach((reservation) => {
     if (address < reservation.end && reservation.address < end) {
       throw rangeError(
         `Cannot ${action} as address must not be in a reservation: received ${address}n`,
       );
     }
-  }
+  });
   const { readable, writable, mapped, shared, sourceOffset } =
     protectionOf(address, BigInt(size)) ??
       // Where nobody has mapped anything yet, a map of ours will come to lie.
@@ -100,9 +101,9 @@ function checkKeys(action: string): void {
   const keys: number[] = [];
   const key = new Uint32Array(new ArrayBuffer(128));
   while (keys.length < SPARE_KEYS && pthread_key_create(key, 0n) === 0) {
-    keys.push(key[0]!);
+    keys[keys.length] = key[0]!;
   }
-  for (const key of keys) pthread_key_delete(key);
+  for (let i = 0; i < keys.length; i++) pthread_key_delete(keys[i]!);
   if (keys.length < SPARE_KEYS) {
     throw rangeError(
       `Cannot ${action} as the process has too few pthread keys left: libpmem2 1.x takes one for each map of existing memory, and 1.12 leaks it`,

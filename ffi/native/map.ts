@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Number } from "../input/intrinsics.ts";
 import { cellWith } from "../c/cell.ts";
 import * as copy from "../c/copy.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";
@@ -408,6 +409,7 @@ export class NativeMap implements Halves, Whole {
    * address of the memory. An arena unmaps it some time later, therefore.
    */
   delete(): void {
+    if (this.closed) return;
     unmapDue();
     requireStack(this.spans === null ? undefined : MUCH);
     const { arena } = this;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { BigInt, Math, Number } from "../input/intrinsics.ts";
 import { cell, cellWith, received } from "../c/cell.ts";
 import { check, clearMessage, failure, Pmem2Error } from "../c/error.ts";
 import {
@@ -236,8 +237,8 @@ const statfs = new BigUint64Array(new ArrayBuffer(256));
 function hugePageSize(source: NativeSource): number {
   if (source.anonymous) return 0;
   if (fileSystemFunctions().fstatfs(source.descriptor, statfs) !== 0) return 0;
-  const [f_type, f_bsize] = statfs;
-  return f_type === HUGETLBFS_MAGIC ? Number(f_bsize) : 0;
+  // f_type and f_bsize are its first words.
+  return statfs[0] === HUGETLBFS_MAGIC ? Number(statfs[1]) : 0;
 }
 
 /** Returns the alignment of the address of a map. */

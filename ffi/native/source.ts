@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BigInt, Math, Number } from "../input/intrinsics.ts";
 import { cell, cellWith, received } from "../c/cell.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";
@@ -148,7 +149,8 @@ export class NativeSource {
   }
 
   #checkNotAppending(call: string, fd: number): void {
-    const [F_GETFL, O_APPEND] = [3, 0o2000];
+    const F_GETFL = 3;
+    const O_APPEND = 0o2000;
     if ((fileFunctions().fcntl(fd, F_GETFL, 0) & O_APPEND) === 0) return;
     throw new Pmem2Error(
       -errnoOf("EINVAL"),
@@ -173,7 +175,8 @@ export class NativeSource {
       const at = offset + done;
       const size = Math.min(length - done, piece - at % piece);
       const part = size < length ? subarray(array, done, size) : array;
-      const [count, position] = [BigInt(size), BigInt(at)];
+      const count = BigInt(size);
+      const position = BigInt(at);
       clearMessage();
       // SAFETY: on a device DAX, libpmem2 makes a map of its own, so it takes the lock.
       flockfile(file);

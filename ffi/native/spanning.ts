@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Number } from "../input/intrinsics.ts";
 import * as copy from "../c/copy.ts";
 import { rangeError, typeError } from "../input/caller.ts";
 import { NODRAIN, NOFLUSH } from "../input/store_options.ts";
@@ -156,7 +157,8 @@ export class Spanning {
     }
     const address = base + offset;
     const starts = this.#starts;
-    let [low, high] = [0, starts.length];
+    let low = 0;
+    let high = starts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (starts[middle]! <= address) low = middle + 1;

@@ -28,39 +28,47 @@ interface Waiting {
   readonly map: NativeMap;
   readonly arena: MapArena;
   readonly since: number;
+  next: Waiting | null;
 }
 
-/** The maps that wait, the earliest first. */
-const waiting: Waiting[] = [];
+/** The maps that wait, the earliest first: a list that no replaced method can upset. */
+let first: Waiting | null = null;
+let last: Waiting | null = null;
+let count = 0;
 let bytes = 0;
 
 /** Keeps the memory of a closed map for some time. */
 export function unmapLater(map: NativeMap, arena: MapArena): void {
-  waiting.push({ map, arena, since: now() });
+  const entry = { map, arena, since: now(), next: null };
+  if (last === null) first = entry;
+  else last.next = entry;
+  last = entry;
+  count++;
   bytes += map.size;
   listen();
 }
 
 /** Unmaps what has waited long enough. Called before anything is mapped or unmapped. */
 export function unmapDue(): void {
-  if (waiting.length === 0) return;
+  if (first === null) return;
   const time = now();
   while (
-    waiting.length > 0 &&
-    (time - waiting[0]!.since >= DELAY || waiting.length > MOST ||
-      (bytes > MOST_BYTES && waiting.length > 1))
+    first !== null &&
+    (time - first.since >= DELAY || count > MOST ||
+      (bytes > MOST_BYTES && count > 1))
   ) {
-    if (!unmapFirst()) return;
+    if (!unmapFirst(first)) return;
   }
 }
 
 /** Unmaps the first one. Returns false at the limit of mappings, where it must wait. */
-function unmapFirst(): boolean {
+function unmapFirst({ map, arena, next }: Waiting): boolean {
   requireStack();
-  const { map, arena } = waiting[0]!;
   const result = mapFunctions().pmem2_map_delete(cellWith(map.pointer));
   if (result !== 0) return false;
-  waiting.shift();
+  first = next;
+  if (next === null) last = null;
+  count--;
   bytes -= map.size;
   arena.forget(map);
   return true;
@@ -75,10 +83,11 @@ const collected = new FinalizationRegistry<null>(() => {
   unmapDue();
   listen();
 });
+const register = collected.register.bind(collected);
 let listening = false;
 
 function listen(): void {
-  if (listening || waiting.length === 0) return;
+  if (listening || first === null) return;
   listening = true;
-  collected.register({}, null);
+  register({}, null);
 }

@@ -28,6 +28,7 @@
  * @module
  */
 
+import { BigInt, Map, Number, Set } from "../input/intrinsics.ts";
 import * as cells from "../c/cell.ts";
 import { cellWith } from "../c/cell.ts";
 import { check, clearMessage, failure, Pmem2Error } from "../c/error.ts";
@@ -47,7 +48,7 @@ import {
 import { alignDown, alignUp } from "../process/alignment.ts";
 import { processLock } from "../process/lock.ts";
 import { checkMappingLimit, opened } from "../process/mapping_limit.ts";
-import { pageSize, places } from "../process/placement.ts";
+import { pageSize, placeFor } from "../process/placement.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
 import {
   foreignTraits,
@@ -95,7 +96,9 @@ export function openUndoing(): void {
 /** Makes a reservation at a free place of the module's choice. Its pointer is left in the cell. */
 function newAnywhere(size: number, taken: bigint, alignment: bigint): bigint {
   const { pmem2_vm_reservation_new } = placementFunctions();
-  for (const address of places(taken, alignment)) {
+  for (let tries = 0;; tries++) {
+    const address = placeFor(taken, alignment, tries);
+    if (address === null) break;
     clearMessage();
     const result = pmem2_vm_reservation_new(cell(), address, BigInt(size));
     if (result === 0) return address;
@@ -352,7 +355,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   #nextOccupied(from: bigint): AddressRange | null {
     const map = this.find(from, this.end - from);
     let next = map === null ? null : pagesOf(map);
-    for (const lost of this.#takenByOthers) {
+    for (let i = 0; i < this.#takenByOthers.length; i++) {
+      const lost = this.#takenByOthers[i]!;
       if (lost.to > from && (next === null || lost.from < next.from)) {
         next = lost;
       }
@@ -454,9 +458,11 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   /** Whether other native code has memory in a part of the range. */
   isTakenByOthers(address: bigint, length: number): boolean {
     const to = address + wholePages(length);
-    return this.#takenByOthers.some((lost) =>
-      lost.from < to && address < lost.to
-    );
+    for (let i = 0; i < this.#takenByOthers.length; i++) {
+      const lost = this.#takenByOthers[i]!;
+      if (lost.from < to && address < lost.to) return true;
+    }
+    return false;
   }
 
   /**
@@ -475,7 +481,10 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     if (reserve(address, size) || isInaccessible(address, size)) return;
     const protection = protectionOf(address, size);
     if (protection === undefined || protection.reserved) return;
-    this.#takenByOthers.push({ from: address, to: address + size });
+    this.#takenByOthers[this.#takenByOthers.length] = {
+      from: address,
+      to: address + size,
+    };
   }
 
   // Growing, shrinking, closing
@@ -504,7 +513,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       );
     }
     requireStack();
-    const [at, less] = [BigInt(offset), BigInt(size)];
+    const at = BigInt(offset);
+    const less = BigInt(size);
     const address = offset === 0 ? this.address + less : this.address;
     const base = Number(address);
     const rest = this.size - size;
@@ -531,7 +541,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   list(): NativeMap[] {
     const maps: NativeMap[] = [];
     let map = this.findFirst();
-    for (; map !== null; map = this.findNext(map)) maps.push(map);
+    for (; map !== null; map = this.findNext(map)) maps[maps.length] = map;
     return maps;
   }
 
@@ -557,7 +567,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       release(end, this.#taken.to - end);
     }
     // Maps that are left were deleted by other native code.
-    for (const map of this.#maps.values()) map.lose();
+    this.#maps.forEach((map) => map.lose());
     if (liveReservations.delete(this)) opened.reservations--;
   }
 
@@ -567,13 +577,17 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
    */
   #deleteAround(): void {
     let { from } = this.#taken;
-    for (
-      const lost of this.#takenByOthers.toSorted((a, b) =>
-        a.from < b.from ? -1 : 1
-      )
-    ) {
-      if (lost.from > from) release(from, lost.from - from);
-      if (lost.to > from) from = lost.to;
+    for (;;) {
+      let next: AddressRange | null = null;
+      for (let i = 0; i < this.#takenByOthers.length; i++) {
+        const lost = this.#takenByOthers[i]!;
+        if (lost.to > from && (next === null || lost.from < next.from)) {
+          next = lost;
+        }
+      }
+      if (next === null) break;
+      if (next.from > from) release(from, next.from - from);
+      from = next.to;
     }
     release(from, this.#taken.to - from);
   }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BigInt, Number } from "../input/intrinsics.ts";
 import type { NativeMap } from "./map.ts";
 import { type NativeVmReservation, pagesOf } from "./vm_reservation.ts";
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { BigInt, Map, Set } from "../input/intrinsics.ts";
 import * as error from "../c/error.ts";
 import { Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";

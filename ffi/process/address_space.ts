@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BigInt, Number } from "../input/intrinsics.ts";
 import { lastErrno } from "../c/error.ts";
 import {
   addressSpaceFunctions,
@@ -89,7 +90,9 @@ const FEW_PAGES = 4096n;
  */
 export function isInaccessible(address: bigint, size: bigint): boolean {
   const { msync, access } = addressSpaceFunctions();
-  const [MS_ASYNC, F_OK, EFAULT] = [1, 0, 14];
+  const MS_ASYNC = 1;
+  const F_OK = 0;
+  const EFAULT = 14;
   const page = BigInt(pageSize());
   if (size > FEW_PAGES * page || msync(address, size, MS_ASYNC) !== 0) {
     return false;

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { BigInt, Math, Number } from "../input/intrinsics.ts";
 import { addressOf } from "../c/copy.ts";
 import { lastErrno, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BigInt, Number } from "../input/intrinsics.ts";
 import { addressOf } from "../c/copy.ts";
 import { lastErrno, Pmem2Error } from "../c/error.ts";
 import { errnoOf, numberOf } from "../c/error_code.ts";

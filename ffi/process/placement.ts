@@ -11,10 +11,11 @@
  * @module
  */
 
+import { BigInt, Math, Number } from "../input/intrinsics.ts";
 import { systemFunctions } from "../c/functions.ts";
 import { alignUp } from "./alignment.ts";
 
-const { random, floor } = Math;
+const { floor, random } = Math;
 
 const AT_PAGESZ = 6n;
 const AT_EXECFN = 31n;
@@ -50,40 +51,46 @@ const DRAWS = 32;
  * begin above what V8 gives mmap as hints, above the program and its heap, and end
  * below where the kernel goes down from.
  */
-const PARTS = [[45n, 46n], [48n, 56n]] as const;
+const PARTS = [{ from: 45n, to: 46n }, { from: 48n, to: 56n }] as const;
 
 /** Below this address is what all isolates share. */
 export function sharedPlace(): bigint {
-  return addressLimit() / 64n * PARTS[0][0];
+  return addressLimit() / 64n * PARTS[0].from;
 }
 
 /**
- * Aligned addresses at which a range of this size may lie, to be tried until one
- * is free. Drawn at random, since a place that somebody has just left is the
- * worst: an operation may still be under way on what was there. What is too large
- * for that goes where it fits first, but not to the upper end: without room there
- * V8 ends the process.
+ * An aligned address at which a range of this size may lie, for each try another,
+ * until there are no more: null. Drawn at random, since a place that somebody has
+ * just left is the worst: an operation may still be under way on what was there.
+ * What is too large for that goes where it fits first, but not to the upper end:
+ * without room there V8 ends the process.
  */
-export function* places(
+export function placeFor(
   size: bigint,
   alignment: bigint,
-): Generator<bigint, undefined> {
-  const end = addressLimit();
-  const unit = end / 64n;
-  for (const [from, to] of PARTS) {
-    const start = alignUp(unit * from, alignment);
-    const room = unit * to - start - size;
-    if (size > unit / 16n) break;
-    const count = Number(room / alignment) + 1;
-    for (let i = 0; i < DRAWS; i++) {
-      yield start + BigInt(floor(random() * count)) * alignment;
+  tries: number,
+): bigint | null {
+  const unit = addressLimit() / 64n;
+  if (size <= unit / 16n) {
+    const part = floor(tries / DRAWS);
+    if (part < PARTS.length) {
+      const { from, to } = PARTS[part]!;
+      const start = alignUp(unit * from, alignment);
+      const room = unit * to - start - size;
+      const places = Number(room / alignment) + 1;
+      return start + BigInt(floor(random() * places)) * alignment;
     }
+    tries -= DRAWS * PARTS.length;
   }
   const step = alignUp(unit / 16n, alignment);
-  for (const from of [45n, 43n]) {
-    let at = alignUp(unit * from, step);
-    for (; at + size <= unit * 63n; at += step) yield at;
-  }
+  const above = alignUp(unit * PARTS[0].from, step) + BigInt(tries) * step;
+  if (above + size <= unit * 63n) return above;
+  // At last between the program and what all isolates share.
+  const steps = (unit * 63n - size - alignUp(unit * PARTS[0].from, step)) /
+    step;
+  const left = BigInt(tries) - (steps >= 0n ? steps + 1n : 0n);
+  const below = alignUp(unit * 43n, step) + left * step;
+  return below + size <= unit * PARTS[0].from ? below : null;
 }
 
 /**

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { BigInt } from "../input/intrinsics.ts";
 import { lastErrno, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";
 import {
@@ -108,7 +109,8 @@ const PATIENCE = 200_000;
 
 /** Whether another isolate has made the page at the address. */
 function isThere(address: bigint): boolean {
-  const [F_OK, EFAULT] = [0, errnoOf("EFAULT")];
+  const F_OK = 0;
+  const EFAULT = errnoOf("EFAULT");
   const { access } = addressSpaceFunctions();
   const { copy_out } = loaderFunctions();
   for (let i = 0; i < PATIENCE; i++) {

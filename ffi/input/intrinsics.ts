@@ -1,0 +1,61 @@
+/**
+ * What the engine gives everybody, as it was when this module was imported: a
+ * program that replaces `Number`, or `Map.prototype.get`, must not decide about
+ * addresses. Files that import these names have no others.
+ *
+ * Not safe, and so not used where it matters: `for…of` and `[a, b] = …`, which ask
+ * `Array.prototype` for an iterator.
+ *
+ * @module
+ */
+
+const { defineProperty, freeze, getOwnPropertyDescriptor, setPrototypeOf } =
+  Object;
+const { ownKeys } = Reflect;
+
+const TheNumber = Number;
+const TheBigInt = BigInt;
+const TheMath: Math = freeze(
+  Object.defineProperties({}, Object.getOwnPropertyDescriptors(Math)),
+) as Math;
+
+/** Gives a class the methods of the one that it extends, for good. */
+function keep(derived: { prototype: object }, base: { prototype: object }) {
+  const keys = ownKeys(base.prototype);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (key === "constructor") continue;
+    const descriptor = getOwnPropertyDescriptor(base.prototype, key)!;
+    defineProperty(derived.prototype, key, descriptor);
+  }
+  setPrototypeOf(derived.prototype, null);
+  freeze(derived.prototype);
+}
+
+const [TheMap, TheSet, TheWeakMap] = [
+  globalThis.Map,
+  globalThis.Set,
+  globalThis.WeakMap,
+];
+
+class OwnMap<K, V> extends TheMap<K, V> {}
+class OwnSet<T> extends TheSet<T> {}
+class OwnWeakMap<K extends WeakKey, V> extends TheWeakMap<K, V> {}
+keep(OwnMap, TheMap);
+keep(OwnSet, TheSet);
+keep(OwnWeakMap, TheWeakMap);
+
+/** `list.indexOf(value)` */
+export function indexIn(list: readonly unknown[], value: unknown): number {
+  for (let i = 0; i < list.length; i++) if (list[i] === value) return i;
+  return -1;
+}
+
+export {
+  OwnMap as Map,
+  OwnSet as Set,
+  OwnWeakMap as WeakMap,
+  TheBigInt as BigInt,
+  TheMath as Math,
+  TheNumber as Number,
+};
