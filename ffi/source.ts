@@ -103,6 +103,8 @@ export class Pmem2Source implements Disposable {
    * @throws {RangeError} If `size` or `mode` is not an integer in its range.
    * @throws {Deno.errors.NotFound} If the file does not exist and neither `create`
    * nor `createNew` is given. The other errors of `Deno.open` are thrown likewise.
+   * @throws {Deno.errors.InvalidData} If the path is relative, and the name of the
+   * working directory is not UTF-8.
    * @throws {Pmem2Error} PMEM2_E_INVALID_FILE_TYPE if the path names neither a
    * regular file nor a device DAX. ENOSPC, with `call` "fallocate", if the disk has
    * no room for `size`: the file keeps its length, and a new file stays, empty.

@@ -1,13 +1,13 @@
 /**
- * Shows text of unknown origin on a terminal: nothing of it acts on the
- * terminal, and its width is known.
+ * Formats text of unknown origin for a terminal: nothing in it acts on the terminal, and
+ * its width is known.
  *
  * @module
  */
 
 /**
- * Shows a path in `columns` cells. One that could be mistaken for something
- * else, or holds what a terminal would act upon, is shown as a string literal.
+ * Formats a path for `columns` cells. A path that could be mistaken for something else,
+ * or that contains characters a terminal would act on, becomes a string literal.
  */
 export function formatPath(path: string, columns: number): string {
   const units = unitsOf(path);
@@ -23,12 +23,12 @@ interface Unit {
   readonly escaped: boolean;
 }
 
-// The expressions stand in functions since V8 takes 0.7 ms to read them, and
-// most processes show nothing.
+// PERF: the regular expressions are in functions since V8 takes 0.7 ms to parse them,
+// and most processes print nothing (Deno 2.9.6).
 
 /**
- * What is invisible, moves the cursor or reorders text, what looks like a space
- * but isn't, and what would end the literal.
+ * Whether a character is invisible, moves the cursor, reorders text, looks like a space
+ * without being one, or would end the literal.
  */
 function mustBeEscaped(char: string): boolean {
   return /[\p{C}\p{Default_Ignorable_Code_Point}"\\]|(?! )\p{Z}/u.test(char);
@@ -38,13 +38,13 @@ function isCombining(char: string): boolean {
   return /[\p{Mn}\p{Me}]/u.test(char);
 }
 
-/** East Asian wide and full-width characters by Unicode Standard Annex 11. */
+/** Whether a character is East Asian wide or full-width by Unicode Standard Annex 11. */
 function isWide(char: string): boolean {
   return /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{18dff}\u{1b000}-\u{1b2ff}\u{1d300}-\u{1d376}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}]/u
     .test(char);
 }
 
-/** What may not be torn apart: a character with its accents, or an escape. */
+/** Splits text into units that belong together: a character with its accents, or an escape. */
 function unitsOf(text: string): Unit[] {
   const units: Unit[] = [];
   for (const char of text) {
@@ -74,7 +74,7 @@ function escapeChar(char: string): string {
   return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\u{${code}}`;
 }
 
-/** Leaves out the middle of a path, sparing the file's name as long as it can. */
+/** Leaves out the middle of a path, and keeps the name of the file if there is room. */
 function shorten(units: Unit[], columns: number): string {
   if (widthOf(units) <= columns) return join(units);
   const name = units.slice(units.findLastIndex(({ text }) => text === "/") + 1);
@@ -89,7 +89,7 @@ function shorten(units: Unit[], columns: number): string {
   return `${join(start)}…${join(end.toReversed())}`;
 }
 
-/** As many as fit. */
+/** Returns as many units as fit. */
 function take(units: Unit[], columns: number): Unit[] {
   let width = 0;
   const over = units.findIndex((unit) => (width += unit.width) > columns);

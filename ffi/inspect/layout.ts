@@ -24,8 +24,8 @@ export interface LayoutMap extends DrawnMap {
 }
 
 /**
- * A reservation, its maps and its gaps, both in address order. What is in
- * neither can't be used any more, and is drawn as lost.
+ * A reservation, with its maps and its gaps in address order. What is in neither can no
+ * longer be used, and is drawn as lost.
  */
 export interface Layout {
   readonly address: bigint;
@@ -35,7 +35,7 @@ export interface Layout {
   readonly gaps: Iterable<{ readonly offset: number; readonly size: number }>;
 }
 
-/** What is drawn of a map by itself. */
+/** What is drawn of a map on its own. */
 export interface MapDetails extends DrawnMap {
   readonly address: bigint;
 }
@@ -43,16 +43,16 @@ export interface MapDetails extends DrawnMap {
 /** How to draw. */
 export interface DrawOptions {
   /**
-   * No line gets wider, except that less than 32 columns are drawn as 32, and that
-   * what is not a path isn't cut off.
+   * The width of the lines: at least 32. Lines get wider only if something other than a
+   * path is longer.
    */
   readonly columns: number;
   readonly colors: boolean;
 }
 
-/** How to draw what has many maps. */
+/** How to draw a reservation. */
 export interface DrawReservationOptions extends DrawOptions {
-  /** At most so many lines for maps and gaps. */
+  /** The largest number of lines for maps and gaps. */
   readonly rows: number;
 }
 
@@ -60,7 +60,7 @@ interface Range {
   readonly map: LayoutMap | null;
   readonly kind: Granularity | "free" | "lost";
   readonly offset: number;
-  /** In whole pages, where a map's size may end inside one. */
+  /** The size in whole pages; a map may end inside a page. */
   readonly extent: number;
 }
 
@@ -70,7 +70,7 @@ interface Run {
 }
 
 const MIN_COLUMNS = 32;
-/** What a path is given at the least, or else a line of its own. */
+/** The least width of a path. With less room, it gets a line of its own. */
 const MIN_PATH = 10;
 const MAX_BAR = 200;
 const FREE = "·";
@@ -78,7 +78,7 @@ const LOST = "×";
 const MAPPED = ["█", "▒"] as const;
 const SHADES = ["░", "▒", "▓"] as const;
 
-/** Draws a reservation: a header, a bar to scale, a line for each map and gap. */
+/** Draws a reservation: a header, a bar to scale, and a line for each map and gap. */
 export function drawReservation(
   layout: Layout,
   { columns, colors, rows }: DrawReservationOptions,
@@ -123,7 +123,7 @@ export function drawReservation(
     .join("\n");
 }
 
-/** Draws a map on one line, or more where the columns don't suffice. */
+/** Draws a map on one line, or on more if the columns do not suffice. */
 export function drawMap(
   map: MapDetails,
   { columns, colors }: DrawOptions,
@@ -153,15 +153,15 @@ export function drawMap(
 
 /** What is shown of a source. */
 export interface SourceDetails {
-  /** Null where it can't be told. */
+  /** Null if it is not known. */
   readonly size: number | null;
   readonly path: string | null;
-  /** Null for anonymous memory, and where it can't be told. */
+  /** Null for anonymous memory, or if it is not known. */
   readonly fd: number | null;
   readonly anonymous: boolean;
 }
 
-/** Shows a source on one line, or more where the columns don't suffice. */
+/** Draws a source on one line, or on more if the columns do not suffice. */
 export function drawSource(
   { size, path, fd, anonymous }: SourceDetails,
   { columns, colors }: DrawOptions,
@@ -181,8 +181,8 @@ export function drawSource(
 }
 
 /**
- * Formats a number of bytes in the largest unit that shows it exactly. Where
- * that takes too many digits it is rounded, and says so: "~9.31 GiB".
+ * Formats a number of bytes in the largest unit that shows it exactly. If that takes too
+ * many digits, it is rounded and marked: "~9.31 GiB".
  */
 export function formatSize(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -202,12 +202,12 @@ export function formatSize(bytes: number): string {
   return rounded;
 }
 
-/** Tells two windows of one source apart. */
+/** Formats the offset in the source, which tells maps of one source apart. */
 function from({ sourceOffset }: DrawnMap): string {
   return `from ${hex(sourceOffset)}`;
 }
 
-/** One of four words, for memory that is read and written, or less than that. */
+/** Returns one of four words: readable and writable, readable, writable, or neither. */
 function accessOf(
   { readable, writable }: DrawnMap,
   [both, read, write, none]: [string, string, string, string],
@@ -216,7 +216,7 @@ function accessOf(
   return writable ? write : none;
 }
 
-/** What sets a map apart from most. */
+/** Returns the unusual traits of a map. */
 function marksOf(map: LayoutMap): string {
   const access = accessOf(map, ["", "ro", "wo", "no access"]);
   if (map.sharing === "shared") return access;
@@ -227,7 +227,7 @@ function wholeColumns(columns: number): number {
   return columns >= MIN_COLUMNS ? Math.floor(columns) : MIN_COLUMNS;
 }
 
-/** Maps, gaps and what is neither, in address order. */
+/** Lists maps, gaps and what is neither, in address order. */
 function rangesOf({ size, pageSize, maps, gaps }: Layout): Range[] {
   const known: Range[] = [
     ...Array.from(maps, (map) => ({
@@ -258,7 +258,7 @@ function rangesOf({ size, pageSize, maps, gaps }: Layout): Range[] {
   return ranges;
 }
 
-/** Maps alternate, so that neighbours differ; shades already mean something. */
+/** Returns the glyph of each range. Those of maps alternate, so that neighbors differ. */
 function glyphsOf(ranges: Range[], crowded: boolean): string[] {
   let maps = 0;
   return ranges.map(({ kind }) => {
@@ -267,7 +267,7 @@ function glyphsOf(ranges: Range[], crowded: boolean): string[] {
   });
 }
 
-/** Shares out cells in proportion to sizes, but one to each at the least. */
+/** Distributes cells in proportion to sizes, at least one for each. */
 function allot(sizes: number[], cells: number): number[] {
   const shares = new Array<number>(sizes.length).fill(0);
   let total = sizes.reduce((sum, size) => sum + size, 0);
@@ -283,7 +283,7 @@ function allot(sizes: number[], cells: number): number[] {
       }
     }
   }
-  // Rounding the borders rather than the widths makes the sum come out.
+  // Rounding borders, not widths, keeps the sum right.
   let [border, position] = [0, 0];
   return shares.map((share, index) => {
     if (share !== 0) return share;
@@ -309,7 +309,7 @@ function shade(ranges: Range[], size: number, cells: number): Run[] {
     }
   }
   const glyphs = Array.from(mapped, (bytes) => {
-    // Half a byte absorbs what the division left behind.
+    // Half a byte absorbs rounding errors of the division.
     if (bytes < 0.5) return FREE;
     if (cell - bytes < 0.5) return MAPPED[0];
     return SHADES[Math.min(Math.floor(bytes / cell * 3), 2)]!;
@@ -318,7 +318,7 @@ function shade(ranges: Range[], size: number, cells: number): Run[] {
     .map((run) => ({ glyph: run[0]!, cells: run.length }));
 }
 
-/** A line for each range, in columns; names last, as they may be of any width. */
+/** Formats a line for each range, in columns. Paths come last, since their width varies. */
 function table(ranges: Range[], size: number, columns: number): string[] {
   const digits = (size - 1).toString(16).length;
   const rows = ranges.map(({ map, kind, offset, extent }) => {
@@ -358,7 +358,7 @@ function table(ranges: Range[], size: number, columns: number): string[] {
   });
 }
 
-/** Joins with commas, breaking and indenting lines where they get too wide. */
+/** Joins parts with commas, and breaks and indents lines that get too wide. */
 function wrap(parts: string[], columns: number): string[] {
   const lines: string[] = [];
   for (const part of parts) {
@@ -380,12 +380,12 @@ function hex(value: number | bigint, digits = 1): string {
 }
 
 function formatCount(value: number): string {
-  // toLocaleString() takes 10 ms the first time, and 10 µs from then on.
+  // PERF: toLocaleString() takes 10 ms the first time, and 10 µs after that (Deno 2.9.6).
   return String(Math.round(value * 100) / 100)
     .replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/** Two colours: what is mapped stands out, what isn't stands back. */
+/** Returns a function that colors what is mapped and dims what is not. */
 function painter(colors: boolean): (glyph: string, text: string) => string {
   if (!colors) return (_, text) => text;
   return (glyph, text) =>

@@ -1,16 +1,16 @@
 /**
- * How Deno wants something shown.
+ * Reads the options that Deno passes to what it prints.
  *
  * @module
  */
 
-/** What a drawing has to go by. */
+/** The properties that a drawing must observe. */
 export interface Canvas {
   readonly columns: number;
   readonly colors: boolean;
   /** How many items of a list to show. */
   readonly items: number;
-  /** Indents all lines but the first, as deep as the drawing stands in others. */
+  /** Indents all lines but the first, for a drawing inside of another object. */
   readonly indent: (drawing: string) => string;
 }
 
@@ -18,7 +18,7 @@ export interface Canvas {
 const DEFAULT_COLUMNS = 80;
 export const DEFAULT_ITEMS = 100;
 
-/** Reads the options, once and whole: a getter of theirs may close things. */
+/** Reads all options once. SAFETY: a getter may run the caller's code, and close things. */
 export function canvasOf(options: unknown): Canvas {
   const { breakLength, colors, iterableLimit, indentationLvl } =
     (options ?? {}) as Record<keyof Shown, unknown>;
@@ -36,7 +36,7 @@ export function canvasOf(options: unknown): Canvas {
   };
 }
 
-/** What Deno hands to what it shows; of the indentation it tells nobody. */
+/** The options that Deno passes. The indentation is not documented. */
 type Shown = Deno.InspectOptions & { indentationLvl: number };
 
 const MAX_INDENTATION = 1000;
@@ -45,7 +45,7 @@ function number(value: unknown, otherwise: number): number {
   return typeof value === "number" && value === value ? value : otherwise;
 }
 
-/** Deno's default stands for the terminal's width, where there is a terminal. */
+/** Replaces Deno's default width by that of the terminal, if there is one. */
 function widthOf(columns: number): number {
   if (columns !== DEFAULT_COLUMNS) return columns;
   try {

@@ -1,6 +1,6 @@
 /**
- * The process's address space, where libpmem2 leaves something undone: what
- * is there, what is ours, and giving it back.
+ * Looks at the address space of the process, and does there what libpmem2 leaves undone:
+ * reserves and frees ranges.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const PROT_NONE = 0;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_FIXED_NOREPLACE = 0x100000;
 
-/** Reserves a range that must be free, and touches nothing if it isn't. */
+/** Reserves a range, and changes nothing if it is not free. Returns whether it was free. */
 export function reserve(address: bigint, size: bigint): boolean {
   const flags = MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NOREPLACE;
   const got = systemFunctions().mmap(
@@ -32,12 +32,12 @@ export function reserve(address: bigint, size: bigint): boolean {
     0n,
   );
   if (got === address) return true;
-  // A kernel before 4.17 takes the address for a hint.
+  // Before version 4.17, the kernel takes the address as a hint.
   if (got < 2n ** 63n) release(got, size);
   return false;
 }
 
-/** Gives a range back. Nobody else may own a page of it. */
+/** Frees a range. SAFETY: the caller must own all pages of it. */
 export function release(address: bigint, size: bigint): void {
   if (size > 0n) systemFunctions().munmap(address, size);
 }
@@ -47,10 +47,10 @@ const MAP_PRIVATE_NORESERVE = 0x4002;
 const MREMAP_MAYMOVE_FIXED = 3;
 
 /**
- * Maps a file privately in the place of what is at an address, without memory set
- * aside for it: of that the kernel takes as much as is stored to.
+ * Replaces what is mapped at an address with a private mapping of a file. No memory is
+ * set aside for the mapping: the kernel takes memory when pages are stored to.
  *
- * @returns Whether it worked. If not, nothing has changed.
+ * @returns Whether it succeeded. If not, nothing has changed.
  */
 export function replacePrivately(
   address: bigint,
@@ -62,7 +62,8 @@ export function replacePrivately(
   const protection = (read ? PROT_READ : 0) | (write ? PROT_WRITE : 0) |
     (exec ? PROT_EXEC : 0);
   const flags = MAP_PRIVATE_NORESERVE;
-  // Not at the place itself: where that fails nothing may be left there.
+  // SAFETY: it is mapped elsewhere first, since a failed mmap may leave a hole at the
+  // address; mremap replaces what is there in one step.
   const aside = systemFunctions().mmap(
     0n,
     size,
@@ -80,13 +81,13 @@ export function replacePrivately(
   return false;
 }
 
-/** More pages are looked up in /proc, all at once. */
+/** For more pages than this, /proc is read instead. */
 const FEW_PAGES = 4096n;
 
 /**
- * Whether all of a range is mapped, and inaccessible as reserved memory is: a
- * question to the kernel for each page, that needs no memory of V8's. `false`
- * also where there are too many to ask.
+ * Whether all of a range is mapped and inaccessible, as reserved memory is. This asks
+ * the kernel about each page, and needs no memory of V8. Returns false if there are too
+ * many pages to ask about.
  */
 export function isInaccessible(address: bigint, size: bigint): boolean {
   const { msync, access } = addressSpaceFunctions();
@@ -98,28 +99,28 @@ export function isInaccessible(address: bigint, size: bigint): boolean {
     return false;
   }
   for (let at = address; at < address + size; at += page) {
-    // A path that can't be read is a bad address.
+    // access() reads a path from the address, and fails with EFAULT if it cannot.
     if (access(at, F_OK) === 0 || lastErrno() !== EFAULT) return false;
   }
   return true;
 }
 
-/** What may be done with all of a range, and whether it's a reservation's. */
+/** The protection of a range, and what it maps. */
 export interface Protection {
   readonly mapped: boolean;
   readonly readable: boolean;
   readonly writable: boolean;
-  /** Inaccessible and backed by no file, as reserved memory is. */
+  /** Whether it is inaccessible and maps no file, as reserved memory is. */
   readonly reserved: boolean;
-  /** Whether stores to its first page reach what it's backed by. */
+  /** Whether stores to its first page reach the file. */
   readonly shared: boolean;
-  /** Where the range starts in the file that backs its first page, or 0. */
+  /** The offset of the range in the file that its first page maps, or 0. */
   readonly sourceOffset: number;
 }
 
 /**
- * Looks a range up in /proc/self/maps. `undefined` where there is no /proc.
- * Slow where there are many mappings: for rare questions.
+ * Looks up a range in /proc/self/maps. Returns `undefined` if there is no /proc. This is
+ * slow if there are many mappings, so it must be called rarely.
  */
 export function protectionOf(
   address: bigint,
@@ -172,7 +173,7 @@ function readMaps(): string | undefined {
   return opened ? text : undefined;
 }
 
-/** Reads a file of the kernel's own; whether there is one. */
+/** Reads a file of /proc in chunks. Returns false if it cannot be opened. */
 function readChunks(
   path: string,
   take: (chunk: Uint8Array) => void,
@@ -194,8 +195,8 @@ function readChunks(
 }
 
 /**
- * How many more mappings the system grants this process, vm.max_map_count in
- * all. `Infinity` where there is no /proc.
+ * Returns how many more mappings the system allows this process; vm.max_map_count is the
+ * total. Returns `Infinity` if there is no /proc.
  */
 export function mappingsLeft(): number {
   let limit = Infinity;

@@ -1,15 +1,15 @@
 /**
- * Multiples of powers of two.
+ * Rounds addresses and sizes to multiples of powers of two.
  *
  * @module
  */
 
-/** The lowest multiple of `alignment`, a power of two, from `value` on. */
+/** Rounds `value` up to a multiple of `alignment`, a power of two. */
 export function alignUp(value: bigint, alignment: bigint): bigint {
   return (value + alignment - 1n) & -alignment;
 }
 
-/** The highest multiple of `alignment` up to `value`. */
+/** Rounds `value` down to a multiple of `alignment`, a power of two. */
 export function alignDown(value: bigint, alignment: bigint): bigint {
   return value & -alignment;
 }

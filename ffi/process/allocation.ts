@@ -1,9 +1,9 @@
 /**
- * Blocks for files, so that a store to a map of one can't run out of disk.
+ * Allocates blocks for files, so that stores to their maps cannot run out of disk space.
  *
- * Nothing here takes a byte away that a file has, nor writes one that another
- * process may have written: there is no truncating but of what is behind the
- * end while nobody else has the file open, and no writing but at the end.
+ * SAFETY: nothing here removes a byte that a file has, or overwrites a byte that another
+ * process may have written. It truncates only blocks after the end of a file, while
+ * nobody else has the file open, and it writes only at the end.
  *
  * @module
  */
@@ -23,10 +23,10 @@ const EINTR = errnoOf("EINTR");
 const ENODEV = errnoOf("ENODEV");
 const ENOSPC = errnoOf("ENOSPC");
 
-/** The errors of a file system, or a kernel, that can't allocate. */
+/** The errors of a file system or a kernel that cannot allocate blocks. */
 const UNSUPPORTED = (["EOPNOTSUPP", "ENOSYS", "EINVAL"] as const).map(errnoOf);
 
-/** The errors where there is no room. */
+/** The errors for when there is no room. */
 const NO_ROOM = (["ENOSPC", "EDQUOT", "EFBIG", "EIO"] as const).map(errnoOf);
 
 /** A part of a file that has no blocks. */
@@ -36,10 +36,10 @@ interface Hole {
 }
 
 /**
- * Grows a file to a size, and allocates its blocks up to there. If that fails its
- * size is as before, where the file system can allocate.
+ * Grows a file to a size, and allocates its blocks up to that size. If this fails on a
+ * file system that can allocate blocks, the file keeps its size.
  *
- * @param fd Its descriptor, which nobody else has.
+ * @param fd A descriptor of the file that nobody else has.
  */
 export function growFile(
   fd: number,
@@ -59,14 +59,14 @@ export function growFile(
   checkLimit(path, size);
   const { blocks } = info;
   checkRoom(fd, path, size - (blocks ?? 0) * 512);
-  // The blocks come first, so that a file that can't have them stays as long as
-  // it is: others may append to it.
+  // The blocks are allocated first. So a file that cannot get them keeps its size, and
+  // other processes may go on appending to it.
   const listed = device && blocks !== 0;
   let error = allocateHoles(fd, 0, size, FALLOC_FL_KEEP_SIZE, listed, true) ||
     allocate(fd, [{ from: size - 1, to: size }], 0);
   if (error === 0) return;
   if (UNSUPPORTED.includes(error)) {
-    // NFS can allocate, but not what is behind the end and stays there.
+    // NFS can allocate blocks, but not after the end of the file.
     error = allocate(fd, [{ from: info.size, to: size }], 0);
     if (error === 0) return;
     if (UNSUPPORTED.includes(error)) return appendZeros(fd, path, size);
@@ -76,9 +76,9 @@ export function growFile(
 }
 
 /**
- * Allocates what has no blocks of a range that is within a file.
+ * Allocates the missing blocks of a range within a file.
  *
- * @param fd Its descriptor, which others may have, too.
+ * @param fd A descriptor of the file, which others may have as well.
  * @returns Whether all of the range has blocks, as far as the file system tells.
  */
 export function allocateRange(
@@ -88,22 +88,22 @@ export function allocateRange(
   to: number,
 ): boolean {
   const error = allocateHoles(fd, from, to, 0, true, false);
-  // A device has no blocks to be allocated.
+  // A device has no blocks to allocate.
   if (error === ENODEV) return true;
   checkLimit(path, to);
   if (NO_ROOM.includes(error)) {
     throw new Pmem2Error(-error, "fallocate", `to ${to} bytes`, path);
   }
-  // What is no matter of room is left to those who write.
+  // Any other error is left to the write that follows.
   return !UNSUPPORTED.includes(error);
 }
 
 /**
- * Allocates what has no blocks of a range.
+ * Allocates the missing blocks of a range.
  *
- * @param listed Whether the file system lists what there is without much ado.
- * @param own Whether the descriptor's position may be moved.
- * @returns An error's number, or 0.
+ * @param listed Whether the file system can list its blocks quickly.
+ * @param own Whether the position of the descriptor may be changed.
+ * @returns The number of an error, or 0.
  */
 function allocateHoles(
   fd: number,
@@ -117,20 +117,20 @@ function allocateHoles(
   let holes = listed ? holesOf(fd, from, to) : null;
   const error = allocate(fd, holes ?? [{ from, to }], mode);
   if (error !== ENOSPC || holes !== null) return error;
-  // There are file systems that want the room once more for what is there.
+  // Some file systems need room even for blocks that are allocated already.
   holes = holesOf(fd, from, to) ?? (own ? seekHoles(fd, from, to) : null);
   return holes === null ? error : allocate(fd, holes, mode);
 }
 
-/** Whether the device's number is a disk's, and not made up by a file system. */
+/** Whether the file is on a real device: a file system without one makes up a number. */
 function hasDevice({ dev }: Deno.FileInfo): boolean {
-  // major: bits 8 to 19; there are no others yet.
+  // The major number is in bits 8 to 19.
   return (dev / 256 & 0xfff) !== 0;
 }
 
 const FALLOC_FL_KEEP_SIZE = 1;
 
-/** fallocate(2) for each; what it fails with, or 0. */
+/** Calls fallocate(2) for each hole. Returns the number of an error, or 0. */
 function allocate(fd: number, holes: readonly Hole[], mode: number): number {
   const { fallocate } = allocationFunctions();
   for (const { from, to } of holes) {
@@ -157,8 +157,8 @@ const FIEMAP_EXTENT_LAST = 0x1;
 const FIEMAP_EXTENT_DATA_INLINE = 0x200;
 
 /**
- * The parts of a range that have no blocks, also no unwritten ones: FIEMAP. Null
- * where the file system doesn't tell.
+ * Lists the parts of a range that have no blocks, not even unwritten ones, with FIEMAP.
+ * Returns null if the file system does not support that.
  */
 function holesOf(fd: number, from: number, to: number): Hole[] | null {
   const { ioctl } = allocationFunctions();
@@ -179,7 +179,7 @@ function holesOf(fd: number, from: number, to: number): Hole[] | null {
       const length = Number(fiemap.getBigUint64(extent + 16, true));
       const flags = fiemap.getUint32(extent + 40, true);
       last ||= (flags & FIEMAP_EXTENT_LAST) !== 0;
-      // It gets blocks when it's stored to.
+      // Data inside of the inode gets blocks when it is stored to.
       if ((flags & FIEMAP_EXTENT_DATA_INLINE) !== 0) continue;
       if (start > at) holes.push({ from: at, to: Math.min(start, to) });
       at = Math.max(at, Math.min(start + length, to));
@@ -190,7 +190,7 @@ function holesOf(fd: number, from: number, to: number): Hole[] | null {
   return holes;
 }
 
-/** The same by lseek(2), for which unwritten blocks are holes; or null. */
+/** Lists holes with lseek(2), which takes unwritten blocks for holes; or returns null. */
 function seekHoles(fd: number, from: number, to: number): Hole[] | null {
   const [SEEK_SET, SEEK_DATA, SEEK_HOLE] = [0, 3, 4];
   const { lseek } = fileFunctions();
@@ -214,36 +214,36 @@ function seekHoles(fd: number, from: number, to: number): Hole[] | null {
 
 const statvfsBuffer = new BigUint64Array(new ArrayBuffer(256));
 
-/** Refuses what the disk surely hasn't: else it would be full for a moment. */
+/** Refuses a size that the disk cannot hold. Trying it would fill the disk for a moment. */
 function checkRoom(fd: number, path: string, missing: number): void {
   const { fstatvfs } = allocationFunctions();
   if (fstatvfs(fd, statvfsBuffer) !== 0) return;
   // struct statvfs: f_frsize is the second word, f_blocks the third, f_bavail the
-  // fifth. There are file systems that know nothing of it.
+  // fifth. Some file systems report no blocks at all.
   if (statvfsBuffer[2] === 0n) return;
   const room = Number(statvfsBuffer[1]! * statvfsBuffer[4]!);
   if (missing <= room) return;
-  const message = `${missing} bytes more are wanted, and there are ${room}`;
+  const message = `${missing} more bytes are needed, and ${room} are available`;
   throw new Pmem2Error(-ENOSPC, "fallocate", message, path);
 }
 
 const limit = new BigUint64Array(new ArrayBuffer(128));
 
-/** Past the limit of the process the system sends it a signal that ends it. */
+/** Refuses a size past the limit of the process: the system would end it with a signal. */
 function checkLimit(path: string | null, size: number): void {
   const RLIMIT_FSIZE = 1;
   if (allocationFunctions().getrlimit(RLIMIT_FSIZE, limit) !== 0) return;
   if (limit[0]! >= BigInt(size)) return;
-  const message = `the process may write files up to ${
+  const message = `the process may write files of up to ${
     limit[0]
-  } bytes alone (RLIMIT_FSIZE)`;
+  } bytes only (RLIMIT_FSIZE)`;
   throw new Pmem2Error(-EFBIG, "fallocate", message, path);
 }
 
 /**
- * Gives back the blocks behind the end of a file that a failed attempt has left,
- * if nobody else has the file open: then the system grants a write lease, and
- * whoever opens it waits. Else they are left.
+ * Frees the blocks after the end of a file that a failed attempt has left, if nobody else
+ * has the file open. Then the system grants a write lease, and whoever opens the file
+ * has to wait. Otherwise the blocks stay.
  */
 function giveBack(fd: number): void {
   const [SEEK_SET, SEEK_END] = [0, 2];
@@ -251,8 +251,8 @@ function giveBack(fd: number): void {
   const SIGURG = 23;
   const { fcntl, lseek } = fileFunctions();
   const { ftruncate } = growthFunctions();
-  // Who opens the file has the system send a signal, by default one that ends the
-  // process.
+  // When someone opens the file, the system sends a signal, and the default signal ends
+  // the process.
   if (fcntl(fd, F_SETSIG, SIGURG) !== 0) return;
   if (fcntl(fd, F_SETLEASE, F_WRLCK) === 0) {
     ftruncate(fd, lseek(fd, 0n, SEEK_END));
@@ -263,8 +263,8 @@ function giveBack(fd: number): void {
 }
 
 /**
- * Grows a file where the file system can't allocate: by zeros, each of them at
- * the end that the file has when it's written. If that fails they are left.
+ * Grows a file on a file system that cannot allocate blocks, by appending zeros at the
+ * current end. If this fails, the zeros stay.
  */
 function appendZeros(fd: number, path: string, size: number): void {
   const [SEEK_SET, SEEK_END] = [0, 2];

@@ -1,7 +1,8 @@
 /**
- * Stays away from the system's limit of mappings. V8 maps memory, too, and ends
- * the process where it can't: a loop that maps until it's refused must be
- * refused before.
+ * Keeps a distance to the system's limit of mappings.
+ *
+ * SAFETY: V8 maps memory as well, and ends the process if that fails. So a loop that
+ * maps until it fails must be refused earlier.
  *
  * @module
  */
@@ -14,17 +15,18 @@ import { sharedAllowance } from "./shared_page.ts";
 
 const { floor, max } = Math;
 
-/** What is left to V8, to libc's malloc and to whoever else is in the process. */
+/** How many mappings are left to V8, to malloc and to other code in the process. */
 const SPARE = 1000;
 
-/** What is open in this isolate, for the message alone. */
+/** What is open in this isolate, for the message only. */
 export const opened = { maps: 0, reservations: 0 };
 
 /**
- * Goes before whatever maps. As a look takes the longer the more mappings there
- * are, there are as few as may be: after each, all isolates together may take a
- * quarter of what is left, since a map may take two mappings and others take some
- * as well.
+ * Called before anything is mapped.
+ *
+ * PERF: counting the mappings takes longer the more there are, so it is done rarely.
+ * After each count, all isolates together may make maps up to a quarter of what is left:
+ * a map may take two mappings, and other code takes some as well.
  */
 export function checkMappingLimit(call: string): void {
   const allowance = sharedAllowance();
@@ -36,6 +38,6 @@ export function checkMappingLimit(call: string): void {
   throw new Pmem2Error(
     -errnoOf("ENOMEM"),
     call,
-    `of the mappings that vm.max_map_count grants the process, the last ${SPARE} are left to others: close maps, best with \`using\` (this isolate has ${opened.maps} maps and ${opened.reservations} reservations open)`,
+    `the process has reached its limit of mappings (vm.max_map_count), of which the last ${SPARE} are left to other code: close maps, best with \`using\` (this isolate has ${opened.maps} maps and ${opened.reservations} reservations open)`,
   );
 }

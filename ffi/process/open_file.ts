@@ -1,6 +1,5 @@
 /**
- * Opens files the way Deno does, and gets the descriptor that Deno keeps to
- * itself.
+ * Opens files the way Deno does, and finds the descriptor, which Deno does not tell.
  *
  * @module
  */
@@ -16,33 +15,35 @@ import { growFile } from "./allocation.ts";
 import { requireStack } from "./stack.ts";
 import { absolutePath, realPath } from "./working_directory.ts";
 
-/** Taken at import, before anybody's code could have replaced them. */
+/** Taken at import, before anyone could replace them. */
 const { floor, random } = Math;
 const { isSafeInteger } = Number;
 
 /**
- * What is open and nobody's yet. Whoever will close it claims it; what is still
- * there at the next opening is closed then, since a call that runs out of stack
- * may not get to that. It's noted and forgotten by assignments alone, right
- * behind the call that opens or closes: so none is closed twice.
+ * What is open and has no owner yet. The owner, which closes it later, claims it. What
+ * is still here at the next opening is closed then, since a call that runs out of stack
+ * may fail to close it.
+ *
+ * SAFETY: assignments alone record and forget it, directly after the call that opens or
+ * closes. So no descriptor is closed twice.
  */
 class Opening {
   file: Deno.FsFile | null = null;
   fd = -1;
   source: { close(): void } | null = null;
 
-  /** A source has got the descriptor. */
+  /** Records that a source owns the descriptor now. */
   passTo(source: { close(): void }): void {
     this.source = source;
     this.fd = -1;
   }
 
-  /** Takes the source over, to close it. */
+  /** Leaves the source to the caller, which closes it. */
   claim(): void {
     this.source = null;
   }
 
-  /** Closes what nobody has claimed. */
+  /** Closes what was not claimed. */
   discard(): void {
     if (this.source !== null) {
       this.source.close();
@@ -63,9 +64,9 @@ class Opening {
 export const opening = new Opening();
 
 /**
- * Opens a file, and leaves its descriptor in {@linkcode opening}. Deno opens it,
- * so that its permissions, prompts and errors are those of `Deno.open`. If that
- * throws, the caller discards what is there.
+ * Opens a file, and leaves its descriptor in {@linkcode opening}. Deno opens the file, so
+ * that permissions, prompts and errors are those of `Deno.open`. If this throws, the
+ * caller must discard what is in the slot.
  */
 export function openFile(given: string, settings: FileSettings): number {
   requireStack();
@@ -85,8 +86,8 @@ export function openFile(given: string, settings: FileSettings): number {
     mode,
   });
   opening.file = file;
-  // Not for the numbers alone: Deno's open follows a link that leads out of what
-  // is granted, and this is where that is refused.
+  // SAFETY: Deno's open follows a link that leads out of what is granted. This call is
+  // where Deno refuses such a file.
   const info = file.statSync();
   const fd = (info.isFile ? takeDescriptor(file, info, given) : null) ??
     openAgain(path, info, write, given);
@@ -105,9 +106,9 @@ const S_IFREG = 0o100000;
 const UNKNOWN = 0;
 
 /**
- * The type of what has the name; null if nothing has, or it can't be reached.
- * It tells the caller nothing that Deno's permissions don't cover, since Deno is
- * asked before anything is made of it.
+ * Returns the type of the file at a path, or null if there is none or it cannot be
+ * reached. The caller learns nothing that Deno's permissions do not cover, since Deno
+ * checks them before the type has any effect.
  */
 function typeOf(path: string): number | null {
   const STATX_TYPE = 0x1;
@@ -120,19 +121,19 @@ function typeOf(path: string): number | null {
   return isRefused(lastErrno()) ? UNKNOWN : null;
 }
 
-/** Whether opening it might wait, as for the other end of a FIFO. */
+/** Whether opening the file may wait, for example for the other end of a FIFO. */
 function mayWait(type: number): boolean {
   return type !== S_IFREG && type !== S_IFCHR;
 }
 
-/** Whether the sandbox of a container refuses a call that it doesn't know. */
+/** Whether the sandbox of a container has refused a system call that it does not know. */
 function isRefused(errno: number): boolean {
   return errno === errnoOf("EPERM") || errno === errnoOf("ENOSYS");
 }
 
 /**
- * Deno creates a file in a folder that a link leads to, and refuses it only then
- * if that is outside of what is granted: so it's asked before.
+ * Asks Deno for permission for the target of a link before a file is created there.
+ * `Deno.open` would create the file first, and refuse it afterwards.
  */
 function askForTarget(path: string): void {
   const isGranted = (name: "read" | "write") =>
@@ -149,13 +150,13 @@ function askForTarget(path: string): void {
   }
 }
 
-/** Refuses what can't be a source, after Deno's permissions were asked. */
+/** Refuses a file that cannot be a source, after Deno has checked its permissions. */
 function refuseType(path: string, given: string): void {
   let info: Deno.FileInfo;
   try {
     info = Deno.statSync(path);
   } catch (error) {
-    // It's created then, or Deno's open says the same.
+    // It will be created, or Deno's open throws the same error.
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
@@ -163,7 +164,9 @@ function refuseType(path: string, given: string): void {
   throw new Pmem2Error(
     numberOf("PMEM2_E_INVALID_FILE_TYPE"),
     "pmem2_source_from_fd",
-    `a source is a regular file or a device DAX: received ${nameType(info)}`,
+    `a source must be a regular file or a device DAX: received ${
+      nameType(info)
+    }`,
     given,
   );
 }
@@ -177,19 +180,20 @@ function nameType(info: Deno.FileInfo): string {
 
 // The descriptor of a file
 
-/** Deno's descriptor was this one the last time. */
+/** The number of Deno's descriptor the last time. */
 let guess = 0;
 
-/** More descriptors than Linux grants a process, unless it's told to. */
+/** More descriptors than Linux allows a process by default. */
 const MANY = 2 ** 20;
 
 /**
- * A duplicate of Deno's own descriptor of a regular file: so it's the file that
- * Deno's permissions were asked for, whatever its name has come to mean, and
- * however the file system numbers its files. Deno doesn't tell the descriptor;
- * but it moves the file's position, and that shows at the one that it is.
+ * Duplicates Deno's own descriptor of a regular file. Deno does not tell its number, but
+ * it can move the position of the file, and that shows at one descriptor only.
  *
- * @returns Null if the position can't be moved.
+ * SAFETY: the duplicate is of the file that Deno has checked permissions for, whatever
+ * its path has come to mean, and however the file system numbers its files.
+ *
+ * @returns The duplicate, or null if the position cannot be moved.
  */
 function takeDescriptor(
   file: Deno.FsFile,
@@ -197,12 +201,12 @@ function takeDescriptor(
   given: string,
 ): number | null {
   const { lseek, fcntl, close } = fileFunctions();
-  // Not so far that a file system would refuse it.
+  // Not so large that a file system would refuse it.
   const mark = 1 + floor(random() * (2 ** 31 - 2));
   if (!moveTo(file, mark)) return null;
   const position = BigInt(mark);
   for (let fd = guess, next = 0; fd < MANY; fd = next++) {
-    // Others may be at work on another file, and hold its position while they wait.
+    // Do not wait for another file, whose position a pending operation may hold.
     if (fd !== guess && isSame(fd, info) === false) continue;
     if (lseek(fd, 0n, SEEK_CUR) !== position) continue;
     const taken = opening.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -233,10 +237,10 @@ function moveTo(file: Deno.FsFile, position: number): boolean {
 const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
-/** Should the name have become a FIFO's meanwhile, nobody waits for it. */
+/** If the path has come to name a FIFO, opening it does not wait. */
 const O_NONBLOCK = 0o4000;
 
-/** A device has no position: it's opened once more, and must be the same. */
+/** Opens a device again, which has no position, and checks that it is the same. */
 function openAgain(
   path: string,
   info: Deno.FileInfo,
@@ -257,8 +261,8 @@ function openAgain(
 }
 
 /**
- * Whether an open descriptor is of the file, as far as Deno's numbers go: they
- * have 53 bits. `undefined` where the system doesn't tell.
+ * Whether a descriptor is one of a file, as far as Deno's numbers tell, which have 53
+ * bits. Returns `undefined` if the system does not tell.
  */
 function isSame(fd: number, info: Deno.FileInfo): boolean | undefined {
   if (!identify(fd)) return isRefused(lastErrno()) ? undefined : false;
@@ -270,7 +274,7 @@ function isSame(fd: number, info: Deno.FileInfo): boolean | undefined {
   return device === info.dev && inode === info.ino;
 }
 
-/** Which file an open descriptor is of, in words. */
+/** Returns a string that identifies the file of a descriptor. */
 export function identityOf(fd: number): string {
   if (!identify(fd)) return "";
   const major = statxBuffer.getUint32(MAJOR, true);
@@ -281,7 +285,7 @@ export function identityOf(fd: number): string {
 // struct statx: __u64 stx_ino, __u32 stx_dev_major, stx_dev_minor.
 const [INODE, MAJOR, MINOR] = [32, 136, 140] as const;
 
-/** Has the kernel write down which file an open descriptor is of. */
+/** Has the kernel write the identity of a descriptor's file to the buffer. */
 function identify(fd: number): boolean {
   const AT_EMPTY_PATH = 0x1000;
   const AT_STATX_DONT_SYNC = 0x4000;
@@ -295,7 +299,7 @@ const AT_FDCWD = -100;
 const statxBuffer = new DataView(new ArrayBuffer(256));
 let statxPointer = 0n;
 
-/** Its address, as to pass an array takes Deno longer. */
+/** Returns its address. PERF: Deno takes longer to pass an array. */
 function statxAddress(): bigint {
   return statxPointer ||= addressOf(statxBuffer);
 }

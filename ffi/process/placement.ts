@@ -1,12 +1,11 @@
 /**
- * Where this module puts what it maps: the addresses are its own, not the
- * kernel's choice.
+ * Chooses the addresses of everything that this module maps.
  *
- * On a file system that knows MAP_SYNC but has no DAX here, as ext4 and xfs do,
- * libpmem2 unmaps the place where a map is to go for a moment. Where the kernel
- * chose that place, it gives it to the next mmap of any thread, V8's included, and
- * libpmem2 maps over that. So nothing is put where the kernel places anything by
- * itself.
+ * SAFETY: on a file system that knows MAP_SYNC but has no DAX here, such as ext4 or XFS,
+ * libpmem2 unmaps the place of a new map for a moment. If the kernel had chosen that
+ * place, it would give it to the next mmap of any thread, V8 included, and libpmem2 would
+ * map over that. So this module uses addresses where the kernel places nothing on its
+ * own.
  *
  * @module
  */
@@ -22,7 +21,7 @@ const AT_EXECFN = 31n;
 
 let page = 0;
 
-/** The system's page size in bytes: 4,096, or up to 65,536 on arm64. */
+/** Returns the page size in bytes: 4,096, or up to 65,536 on arm64. */
 export function pageSize(): number {
   return page ||= Number(systemFunctions().getauxval(AT_PAGESZ));
 }
@@ -30,9 +29,9 @@ export function pageSize(): number {
 let limit = 0n;
 
 /**
- * The end of the addresses that a process has, unless it asks for more: 2^47 on
- * x86-64, 2^39 to 2^48 on arm64. The name of the program is the first thing on the
- * stack, and the stack begins at most a few GiB below the end.
+ * Returns the end of the address space, unless the process asks for more: 2^47 on
+ * x86-64, 2^39 to 2^48 on arm64. The path of the program is at the top of the stack, and
+ * the top of the stack is at most a few GiB below the end.
  */
 export function addressLimit(): bigint {
   if (limit === 0n) {
@@ -42,28 +41,30 @@ export function addressLimit(): bigint {
   return limit;
 }
 
-/** So often a place is drawn before the next part is tried. */
+/** How many random places are tried before the next part of the addresses. */
 const DRAWS = 32;
 
 /**
- * The parts of the addresses in which places are drawn, in 64ths: a small one, so
- * that room for something large is left, and where that is full a large one. They
- * begin above what V8 gives mmap as hints, above the program and its heap, and end
- * below where the kernel goes down from.
+ * The parts of the address space in which places are chosen, in 64ths. The first part is
+ * small, to leave room for something large; when it is full, the large one is used. Both
+ * are above the hints that V8 gives mmap, above the program and its heap, and below the
+ * address from where the kernel goes down.
  */
 const PARTS = [{ from: 45n, to: 46n }, { from: 48n, to: 56n }] as const;
 
-/** Below this address is what all isolates share. */
+/** Returns the address below which the page is that all isolates share. */
 export function sharedPlace(): bigint {
   return addressLimit() / 64n * PARTS[0].from;
 }
 
 /**
- * An aligned address at which a range of this size may lie, for each try another,
- * until there are no more: null. Drawn at random, since a place that somebody has
- * just left is the worst: an operation may still be under way on what was there.
- * What is too large for that goes where it fits first, but not to the upper end:
- * without room there V8 ends the process.
+ * Returns an aligned address for a range of this size: another one for each number of
+ * `tries`, and null if there are no more.
+ *
+ * SAFETY: the addresses are random, since an operation may still use memory that was
+ * unmapped a moment ago. A range that is too large for the parts goes to the first place
+ * where it fits, but not to the end of the address space: V8 needs room there, and ends
+ * the process without it.
  */
 export function placeFor(
   size: bigint,
@@ -85,7 +86,7 @@ export function placeFor(
   const step = alignUp(unit / 16n, alignment);
   const above = alignUp(unit * PARTS[0].from, step) + BigInt(tries) * step;
   if (above + size <= unit * 63n) return above;
-  // At last between the program and what all isolates share.
+  // The last choice is between the program and the page that all isolates share.
   const steps = (unit * 63n - size - alignUp(unit * PARTS[0].from, step)) /
     step;
   const left = BigInt(tries) - (steps >= 0n ? steps + 1n : 0n);
@@ -94,8 +95,8 @@ export function placeFor(
 }
 
 /**
- * Whether the process's addresses are rationed (RLIMIT_AS, `ulimit -v`): then none
- * are taken in advance.
+ * Whether the address space of the process is limited (RLIMIT_AS, `ulimit -v`). Then no
+ * addresses are reserved in advance.
  */
 export function isRationed(): boolean {
   const RLIMIT_AS = 9;

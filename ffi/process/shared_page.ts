@@ -1,10 +1,10 @@
 /**
- * A page that all isolates of the process find: every worker has a copy of this
- * module of its own, and no other way to tell the others something.
+ * A page that all isolates of the process find. Each worker has its own copy of this
+ * module, and no other way to share something with the others.
  *
- * It lies at an address that follows from the system alone, where the kernel places
- * nothing by itself. mmap gives it to one isolate, and tells the others that it's
- * there: whoever gets it fills it in, the mark last.
+ * SAFETY: its address depends on the system only, and the kernel places nothing there on
+ * its own. mmap gives the page to one isolate only, and tells the others that it exists.
+ * The isolate that gets it fills it in, and writes the mark last.
  *
  * @module
  */
@@ -22,33 +22,33 @@ import { cString } from "../c/string.ts";
 import { pageSize, sharedPlace } from "./placement.ts";
 import { MUCH, requireStack } from "./stack.ts";
 
-/** What the page begins with. What it holds is the same for all that have this. */
+/** The first word of the page. Pages with the same mark have the same contents. */
 const MARK = 0x706d_656d_3200_0001n;
 
-/** Where in the page, in bytes, is what. */
+/** The offsets in the page, in bytes. */
 const LOCK = 8n;
 const ALLOWANCE = 16n;
 
-/** So many mappings may be made before the first look at how many there are. */
+/** How many mappings may be made before they are counted for the first time. */
 const FIRST_ALLOWANCE = 256;
 
-/** Should other native code lie there, the next place is taken. */
+/** How many places are tried, in case other native code has mapped memory there. */
 const PLACES = 8n;
 const DISTANCE = 2n ** 21n;
 
-/** What is read from the page, and written to it; over memory that doesn't move. */
+/** Holds what is read from the page and written to it, in memory that does not move. */
 const words = new BigUint64Array(new ArrayBuffer(128));
 
 let page = 0n;
 let lock = 0n;
 
-/** The `FILE *` whose lock is that of all isolates. */
+/** Returns the `FILE *` whose lock all isolates share. */
 export function sharedLock(): bigint {
   if (lock === 0n) find();
   return lock;
 }
 
-/** The `sem_t` that counts how many mappings may be made unseen. */
+/** Returns the `sem_t` that counts how many mappings may be made before the next count. */
 export function sharedAllowance(): bigint {
   if (page === 0n) find();
   return page + ALLOWANCE;
@@ -56,9 +56,9 @@ export function sharedAllowance(): bigint {
 
 function find(): void {
   requireStack(MUCH);
-  const behind = sharedPlace();
+  const end = sharedPlace();
   for (let i = 1n; i <= PLACES; i++) {
-    const address = behind - i * DISTANCE;
+    const address = end - i * DISTANCE;
     if (make(address) || isThere(address)) {
       loaderFunctions().copy_out(words, address, 16n);
       lock = words[1]!;
@@ -69,11 +69,11 @@ function find(): void {
   throw new Pmem2Error(
     -errnoOf("ENOMEM"),
     "mmap",
-    "no page was found for what all workers share",
+    "no place was found for the page that all workers share",
   );
 }
 
-/** Makes the page, if there is nothing at the address. */
+/** Makes the page. Returns false if something else is at the address. */
 function make(address: bigint): boolean {
   const PROT_READ_WRITE = 3;
   const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -84,11 +84,11 @@ function make(address: bigint): boolean {
   const flags = MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NOREPLACE;
   const got = mmap(address, size, PROT_READ_WRITE, flags, -1, 0n);
   if (got !== address) {
-    // A kernel before 4.17 takes the address for a hint.
+    // Before version 4.17, the kernel takes the address as a hint.
     if (got < 2n ** 63n) munmap(got, size);
     return false;
   }
-  // A stream that nobody else knows, for the sake of its lock.
+  // A stream that no other code knows, for its lock.
   const file = fmemopen(0n, 16n, MODE);
   if (file === 0n) {
     munmap(got, size);
@@ -104,7 +104,7 @@ function make(address: bigint): boolean {
 
 const MODE = cString("r+");
 
-/** More than it takes another isolate to fill the page in. */
+/** More reads than it takes another isolate to fill in the page. */
 const PATIENCE = 200_000;
 
 /** Whether another isolate has made the page at the address. */
@@ -114,7 +114,7 @@ function isThere(address: bigint): boolean {
   const { access } = addressSpaceFunctions();
   const { copy_out } = loaderFunctions();
   for (let i = 0; i < PATIENCE; i++) {
-    // A path that can't be read is a bad address.
+    // access() reads a path from the address, and fails with EFAULT if it cannot.
     if (access(address, F_OK) !== 0 && lastErrno() === EFAULT) return false;
     copy_out(words, address, 8n);
     if (words[0] === MARK) return true;

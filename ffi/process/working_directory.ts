@@ -1,6 +1,6 @@
 /**
- * The working directory, which a map that another worker makes changes for a
- * moment, and where paths lead.
+ * Finds the working directory, which changes for a moment when another worker makes a
+ * map, and the targets of links.
  *
  * @module
  */
@@ -12,9 +12,10 @@ import { fromCStringStrictly } from "../c/string.ts";
 import { processLock } from "./lock.ts";
 
 /**
- * The working directory, as it is while nobody maps; null if it was removed.
+ * Returns the working directory, as it is while no worker makes a map, or null if it was
+ * removed.
  *
- * @throws {Deno.errors.InvalidData} If its name can't be told.
+ * @throws {Deno.errors.InvalidData} If its name is not UTF-8.
  */
 export function workingDirectory(): string | null {
   const { flockfile, funlockfile } = fileFunctions();
@@ -32,7 +33,7 @@ export function workingDirectory(): string | null {
   );
 }
 
-/** A path that the system gave; what it looks like may be another one. */
+/** Decodes a path from the system. SAFETY: a name that is not UTF-8 would look like another one. */
 function decoded(bytes: Uint8Array, message: string): string {
   const path = fromCStringStrictly(bytes);
   if (path === null) throw new Deno.errors.InvalidData(message);
@@ -41,18 +42,21 @@ function decoded(bytes: Uint8Array, message: string): string {
 
 const PATH_MAX = 4096;
 
-/** A path without links in it, null if it leads nowhere. */
+/** Returns a path without links, or null if the file does not exist. */
 export function realPath(path: string): string | null {
   const { realpath } = directoryFunctions();
   const buffer = new Uint8Array(new ArrayBuffer(PATH_MAX));
   if (realpath(nameOf(path), buffer) === 0n) return null;
   return decoded(
     buffer,
-    `Cannot open the file as what ${path} leads to is not UTF-8`,
+    `Cannot open the file as the real path of ${path} is not UTF-8`,
   );
 }
 
-/** A map that another worker makes meanwhile changes the working directory. */
+/**
+ * Makes a path absolute. The working directory changes for a moment when another worker
+ * makes a map.
+ */
 export function absolutePath(path: string): string {
   if (path.startsWith("/") || path === "") return path;
   const directory = workingDirectory();
