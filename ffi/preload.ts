@@ -59,6 +59,7 @@ import "./native/remedy.ts";
 import "./native/source.ts";
 import "./native/spanning.ts";
 import "./native/spanning_views.ts";
+import "./native/unload.ts";
 import "./native/unmapping.ts";
 import "./native/vm_reservation.ts";
 import "./native/walk.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { BigInt, indexIn, Math, Number } from "../input/intrinsics.ts";
+import { BigInt, indexIn, Math, Number, Set } from "../input/intrinsics.ts";
 import { Pmem2Error } from "../c/error.ts";
 import { errnoOf, numberOf } from "../c/error_code.ts";
 import type { MapSettings } from "../input/map_options.ts";
@@ -13,7 +13,8 @@ import { addressLimit, isRationed, pageSize } from "../process/placement.ts";
 import type { MapArena, NativeMap } from "./map.ts";
 import { alignmentOf, mappedLength } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
-import { unmapLater } from "./unmapping.ts";
+import { atUnload } from "./unload.ts";
+import { unmapAll, unmapLater } from "./unmapping.ts";
 import {
   NativeVmReservation,
   openUndoing,
@@ -49,6 +50,21 @@ function largestSize(): number {
 /** All arenas of this isolate. Maps are placed in the last one. */
 const arenas: Arena[] = [];
 
+/** These, and those that have one large map each. */
+const live = new Set<Arena>();
+
+/** Closes the maps of all arenas that can be closed, and gives the arenas back. */
+function closeArenas(): void {
+  live.forEach(({ reservation }) => {
+    openUndoing();
+    reservation.closeMaps();
+    unmapAll();
+    if (!reservation.closed && reservation.findFirst() === null) {
+      reservation.delete();
+    }
+  });
+}
+
 /** A reservation of the module's own. Offsets in it are multiples of the page size. */
 class Arena implements MapArena {
   readonly reservation: NativeVmReservation;
@@ -67,6 +83,8 @@ class Arena implements MapArena {
     this.reservation = new NativeVmReservation(size, null, false);
     this.#wraps = wraps;
     this.#free = size;
+    if (live.size === 0) atUnload(closeArenas);
+    live.add(this);
   }
 
   /** Returns the offset of a free range, or −1. */
@@ -147,6 +165,7 @@ class Arena implements MapArena {
   closeIfEmpty(): void {
     if (this.#used > 0 || arenas[arenas.length - 1] === this) return;
     this.reservation.delete();
+    live.delete(this);
     const at = indexIn(arenas, this);
     if (at === -1) return;
     for (let i = at + 1; i < arenas.length; i++) arenas[i - 1] = arenas[i]!;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { BigInt, Math, Number } from "../input/intrinsics.ts";
+import { BigInt, Math, Number, Set } from "../input/intrinsics.ts";
 import { cell, cellWith, received } from "../c/cell.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";
@@ -25,6 +25,7 @@ import { allocateRange } from "../process/allocation.ts";
 import { processLock } from "../process/lock.ts";
 import { openFile, opening } from "../process/open_file.ts";
 import { requireStack } from "../process/stack.ts";
+import { atUnload } from "./unload.ts";
 import { Writeback } from "./writeback.ts";
 
 /** Where C writes an int. */
@@ -35,6 +36,13 @@ const MAX_TRANSFER = 2 ** 30;
 
 /** A file system stores an aligned block of this size as a whole, or not at all. */
 const BLOCK = 4096;
+
+/** The open sources that own a descriptor. */
+const owners = new Set<NativeSource>();
+
+function closeOwners(): void {
+  owners.forEach((source) => source.close());
+}
 
 /** The native side of a source; internal to the module. */
 export class NativeSource {
@@ -60,6 +68,9 @@ export class NativeSource {
     this.ownFd = ownFd;
     this.writeback = writeback;
     writeback.retain();
+    if (ownFd === null) return;
+    if (owners.size === 0) atUnload(closeOwners);
+    owners.add(this);
   }
 
   /** The caller must have made sure that there is room on the stack. */
@@ -221,6 +232,7 @@ export class NativeSource {
     this.closed = true;
     mapFunctions().pmem2_source_delete(cellWith(this.pointer));
     if (this.ownFd !== null) {
+      owners.delete(this);
       this.writeback.forgetDescriptor();
       fileFunctions().close(this.ownFd);
     }

@@ -78,6 +78,11 @@ function unmapFirst({ map, arena, next }: Waiting): boolean {
  * Unmaps at a garbage collection: when there is one, some time has passed. A timer would
  * fail the tests of users, since `deno test` reports timers that are left.
  */
+/** Unmaps all that waits, whoever may be at work on it. */
+export function unmapAll(): void {
+  while (first !== null) if (!unmapFirst(first)) return;
+}
+
 const collected = new FinalizationRegistry<null>(() => {
   listening = false;
   unmapDue();

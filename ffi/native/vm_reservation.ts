@@ -60,6 +60,7 @@ import { newMap, newUnreservedMap, type Place } from "./new_map.ts";
 import type { NativeSource } from "./source.ts";
 import { type Searchable, Spanning } from "./spanning.ts";
 import { SpanningViews } from "./spanning_views.ts";
+import { atUnload } from "./unload.ts";
 import { unmapDue } from "./unmapping.ts";
 
 // PERF: see preload.ts.
@@ -86,6 +87,14 @@ export function reservationAlignment(size: number): number {
 
 /** All open reservations of callers in this isolate. */
 export const liveReservations: Set<NativeVmReservation> = new Set();
+
+/** Closes the reservations of this isolate, and those of their maps that can be. */
+function closeReservations(): void {
+  liveReservations.forEach((reservation) => {
+    reservation.closeMaps();
+    if (reservation.findFirst() === null) reservation.delete();
+  });
+}
 
 /** Opens the functions that fill holes and free a reservation. */
 export function openUndoing(): void {
@@ -183,6 +192,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     this.#taken = { from: this.address, to: this.address + taken };
     this.#full = this.address;
     if (!listed) return;
+    if (liveReservations.size === 0) atUnload(closeReservations);
     liveReservations.add(this);
     opened.reservations++;
   }
@@ -543,6 +553,14 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     let map = this.findFirst();
     for (; map !== null; map = this.findNext(map)) maps[maps.length] = map;
     return maps;
+  }
+
+  /** Closes those of its maps that can be closed. */
+  closeMaps(): void {
+    const maps = this.list();
+    for (let i = 0; i < maps.length; i++) {
+      if (maps[i]!.closeObstacle === null) maps[i]!.delete();
+    }
   }
 
   /** Deletes the reservation. If C refuses, for example since it has maps, nothing changes. */

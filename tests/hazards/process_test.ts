@@ -169,3 +169,74 @@ testUnless(
     symbols.close(fd);
   `),
 );
+
+Deno.test("H29: a restart by --watch finds nothing of the program before it", () =>
+  assertSurvives(`
+    using scratch = new Scratch();
+    const path = scratch.file("file", 8192);
+    const address = (() => {
+      using reservation = new Pmem2VmReservation(2 ** 21);
+      return reservation.address;
+    })();
+    const program = scratch.path("program.ts");
+    Deno.writeTextFileSync(program, \`
+      import { Pmem2Map, Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+      const target = "\${path}";
+      const mapped = Deno.readTextFileSync("/proc/self/maps").split("\\\\n")
+        .filter((line) => line.endsWith(target)).length;
+      const open = [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+        try { return Deno.readLinkSync("/proc/self/fd/" + name) === target; } catch { return false; }
+      }).length;
+      const reservation = new Pmem2VmReservation(2 ** 21, { address: \${address}n });
+      reservation.map(target).bytes.fill(1);
+      const source = Pmem2Source.open(target);
+      const map = Pmem2Map.from(source);
+      map.bytes.fill(2);
+      addEventListener("unload", () => {});
+      console.log(\\\`started \\\${mapped} \\\${open}\\\`);
+      setInterval(() => {}, 1000);
+    \`);
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--watch", "--no-check", "--config", "deno.json", program],
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const patience = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    // It takes a moment until somebody watches.
+    const change = setInterval(() => {
+      Deno.writeTextFileSync(program, "\\n", { append: true });
+    }, 1500);
+    let text = "";
+    for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      if (text.split("started").length === 4) child.kill("SIGTERM");
+    }
+    clearTimeout(patience);
+    clearInterval(change);
+    const errors = await new Response(child.stderr).text();
+    assertEquals(text, "started 0 0\\n".repeat(3), errors);
+  `));
+
+Deno.test("H29: a program's own listeners use its maps when it ends, and Deno.exit() ends it", () =>
+  assertSurvives(`
+    using scratch = new Scratch();
+    const path = scratch.file("file", 8192);
+    const program = scratch.path("program.ts");
+    Deno.writeTextFileSync(program, \`
+      import { Pmem2Map } from "@pmem2/pmem2";
+      const map = Pmem2Map.open("\${path}");
+      addEventListener("unload", () => {
+        map.bytes.fill(7);
+        map.persist();
+        console.log("persisted");
+      });
+      if (Deno.args[0] === "exit") Deno.exit(3);
+    \`);
+    for (const [args, code] of [[[], 0], [["exit"], 3]]) {
+      const ended = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--no-check", "--config", "deno.json", program, ...args],
+      }).output();
+      const text = new TextDecoder();
+      assertEquals([ended.code, text.decode(ended.stdout)], [code, "persisted\\n"], text.decode(ended.stderr));
+    }
+  `));
