@@ -118,7 +118,8 @@ export function mapOnce(map: () => Pmem2Map): Pmem2Map {
  * - libpmem2 reads the environment without Deno's lock: if one worker calls
  *   `Deno.env.set` while another one maps, the process may end.
  * - A worker that ends without closing its maps leaves them mapped until the
- *   process ends.
+ *   process ends. What the main program leaves open is closed at its `unload` event:
+ *   a restart by `--watch` begins anew.
  *
  * @example A counter that survives
  * ```ts
@@ -978,8 +979,10 @@ export class Pmem2Map implements Pmem2Memory {
    * `pmem2_map_delete`.
    *
    * The memory is unmapped at once, unless the map is outside of a reservation and
-   * its `buffer` or `bytes` was used: then it stays mapped for some seconds. No
-   * asynchronous operation may still use a view on the map when it is unmapped: see
+   * its `buffer` or `bytes` was used: then it stays mapped for some seconds, until a
+   * later call of this module or a garbage collection. Its file system cannot be
+   * unmounted before. If more than 256 such maps wait, or more than 1 GiB, the earliest
+   * go first. No asynchronous operation may still use a view on the map when it is unmapped: see
    * {@linkcode Pmem2Map.buffer}.
    *
    * @throws {TypeError} If an asynchronous flush is pending, if the buffer was

@@ -25,6 +25,7 @@ const TESTS = [
   "tests/file_test.ts",
   "tests/flush_async_test.ts",
   "tests/hazards/addresses_test.ts",
+  "tests/hazards/closing_test.ts",
   "tests/hazards/files_test.ts",
   "tests/hazards/threads_test.ts",
   "tests/map_test.ts",
