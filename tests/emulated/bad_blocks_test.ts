@@ -1,12 +1,14 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { Pmem2Error, Pmem2Source } from "../../mod.ts";
+import { PAGE } from "../support/page.ts";
 import {
   type PersistentMemory,
   scratchFolder,
   testOnPersistentMemory,
 } from "./persistent_memory.ts";
 
-const BLOCK = 4096;
+/** The file system has blocks as large as pages, for DAX. */
+const BLOCK = PAGE;
 const SECTOR = 512;
 
 /** A file of 16 blocks that hold their number, plus one. */
