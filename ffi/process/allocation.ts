@@ -149,8 +149,8 @@ function allocate(fd: number, holes: readonly Hole[], mode: number): number {
 // fe_physical, fe_length, 2 reserved; __u32 fe_flags, 3 reserved.
 const HEADER = 32;
 const EXTENT = 56;
-const EXTENTS = 72;
-const fiemap = new DataView(new ArrayBuffer(HEADER + EXTENTS * EXTENT));
+const EXTENTS = 1024;
+let fiemap: DataView | null = null;
 let fiemapAddress = 0n;
 const FS_IOC_FIEMAP = 0xc020660bn;
 const FIEMAP_EXTENT_LAST = 0x1;
@@ -162,7 +162,11 @@ const FIEMAP_EXTENT_DATA_INLINE = 0x200;
  */
 function holesOf(fd: number, from: number, to: number): Hole[] | null {
   const { ioctl } = allocationFunctions();
-  fiemapAddress ||= addressOf(fiemap);
+  if (fiemap === null) {
+    const list = new DataView(new ArrayBuffer(HEADER + EXTENTS * EXTENT));
+    fiemapAddress = addressOf(list);
+    fiemap = list;
+  }
   const holes: Hole[] = [];
   let at = from;
   while (at < to) {
