@@ -604,6 +604,38 @@ Deno.test("testCrashes() works beside other emulations", async () => {
   assertEquals([bytes[0], bytes[PAGE]], [1, 0]);
 });
 
+Deno.test("testCrashes() knows all that changes, though it's too much for the memory", async () => {
+  using scratch = new Scratch();
+  const { directory } = scratch;
+  const size = 4 * 2 ** 20;
+  const rounds = 40;
+  const { moments } = await testCrashes<number>({
+    directory,
+    states: 2,
+    write(pmem, acknowledge) {
+      using map = Pmem2Map.open(pmem.path("file"), { create: true, size });
+      for (let i = 1; i <= rounds; i++) {
+        // No block is like another one.
+        for (let at = 0; at < size; at += 4096) {
+          map.bytes[at + i] = i + at / 4096;
+        }
+        map.persist();
+        acknowledge(i);
+      }
+    },
+    check(pmem, acknowledged) {
+      const bytes = Deno.readFileSync(pmem.path("file"));
+      for (const i of acknowledged) {
+        for (const block of [0, 1, 1000]) {
+          assertEquals(bytes[block * 4096 + i], (i + block) % 256);
+        }
+      }
+    },
+  });
+  assertEquals(moments, rounds + 1);
+  assertEquals(entries(directory), []);
+});
+
 Deno.test("testCrashes() goes on where a check leaves a map open, and a lock on its file", async () => {
   const locked: Deno.FsFile[] = [];
   await testCrashes({

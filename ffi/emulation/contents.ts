@@ -11,7 +11,7 @@ import { errnoOf } from "../c/error_code.ts";
 import { contentFunctions, fileFunctions } from "../c/functions.ts";
 import { emptyName, nameOf } from "../c/path_name.ts";
 import { fromCString } from "../c/string.ts";
-import { BLOCK, type Block, type Image, ZEROS } from "./image.ts";
+import { BLOCK, type Block, Image, ZEROS } from "./image.ts";
 
 /** What is read at once; C writes to it, so it may not move. */
 const chunk = new Uint8Array(new ArrayBuffer(64 * BLOCK));
@@ -122,6 +122,16 @@ function readChunk(
     }
     changed(index, block);
   }
+}
+
+/** Reads one block of a file. */
+export function readBlock(fd: number, index: number): Block {
+  const image = new Image((index + 1) * BLOCK);
+  let found = ZEROS;
+  readChunk(fd, image, index * BLOCK, BLOCK, (_, block) => {
+    found = block;
+  });
+  return found;
 }
 
 /** Writes one block of an image of this size. */

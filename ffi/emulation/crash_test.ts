@@ -41,7 +41,7 @@ export async function runCrashTest<T>(
   await flushesEnd(medium);
   medium.settle();
   const acknowledged: T[] = [];
-  const recording = new Recording(medium, () => acknowledged.length);
+  using recording = new Recording(medium, () => acknowledged.length);
   try {
     await test.write((value) => {
       acknowledged.push(value);

@@ -5,10 +5,11 @@
  * @module
  */
 
-import type { Block } from "./image.ts";
+import { BLOCK, type Block } from "./image.ts";
 import type { EmulatedFile, Journal, Medium } from "./medium.ts";
 import type { FileModel } from "./model.ts";
 import { operate, type Operation } from "./operation.ts";
+import { Spill } from "./spill.ts";
 import { type Entry, TreeReader } from "./tree.ts";
 
 /** A moment at which the power may go. */
@@ -20,18 +21,22 @@ export interface Moment {
   readonly acknowledged: number;
 }
 
+/** A block that was changed. */
+interface Change {
+  readonly kind: "changed";
+  readonly file: EmulatedFile;
+  readonly index: number;
+  /** Its number, where it was put out of the memory. */
+  block: Block | number;
+  readonly durableToo: boolean;
+}
+
 type Event =
+  | Change
   | {
     readonly kind: "tracked";
     readonly file: EmulatedFile;
     readonly model: FileModel;
-  }
-  | {
-    readonly kind: "changed";
-    readonly file: EmulatedFile;
-    readonly index: number;
-    readonly block: Block;
-    readonly durableToo: boolean;
   }
   | {
     readonly kind: "resized";
@@ -46,6 +51,9 @@ type Event =
     readonly operation: Operation;
   };
 
+/** So many changed blocks are held in memory, before they go to a file. */
+const MOST_HELD = 64 * 1024 ** 2 / BLOCK;
+
 /**
  * A record of it.
  *
@@ -53,8 +61,10 @@ type Event =
  * was changed: what was pending at a moment is found out when that is done again,
  * since all of it for each moment would take far more memory.
  */
-export class Recording implements Journal {
+export class Recording implements Journal, Disposable {
   readonly #events: Event[] = [];
+  readonly #spill: Spill;
+  #held: Change[] = [];
   readonly #reader: TreeReader;
   readonly #known: (key: string) => boolean;
   readonly #acknowledged: () => number;
@@ -62,6 +72,9 @@ export class Recording implements Journal {
 
   constructor(medium: Medium, acknowledged: () => number) {
     this.#reader = new TreeReader(medium.directory);
+    // Beside the directory, where nobody looks.
+    const { directory } = medium;
+    this.#spill = new Spill(directory.slice(0, directory.lastIndexOf("/")));
     this.#acknowledged = acknowledged;
     const keys = new Set<string>();
     this.#known = (key) => {
@@ -88,7 +101,14 @@ export class Recording implements Journal {
     block: Block,
     durableToo: boolean,
   ): void {
-    this.#events.push({ kind: "changed", file, index, block, durableToo });
+    const change: Change = { kind: "changed", file, index, block, durableToo };
+    this.#events.push(change);
+    this.#held.push(change);
+    if (this.#held.length < MOST_HELD) return;
+    for (const one of this.#held) {
+      if (typeof one.block !== "number") one.block = this.#spill.put(one.block);
+    }
+    this.#held = [];
   }
 
   resized(file: EmulatedFile, size: number): void {
@@ -113,6 +133,11 @@ export class Recording implements Journal {
     this.#events.push({ kind: "operated", file, operation });
   }
 
+  /** Lets go of what is in no memory. */
+  [Symbol.dispose](): void {
+    this.#spill[Symbol.dispose]();
+  }
+
   /** Each moment, and what the files that were mapped were like at it. */
   *replay(): Generator<[Moment, ReadonlyMap<string, FileModel>]> {
     const models = new Map<string, FileModel>();
@@ -128,9 +153,15 @@ export class Recording implements Journal {
       }
       const model = models.get(key)!;
       switch (event.kind) {
-        case "changed":
-          model.change(event.index, event.block, event.durableToo);
+        case "changed": {
+          const { index, block, durableToo } = event;
+          model.change(
+            index,
+            typeof block === "number" ? this.#spill.get(block) : block,
+            durableToo,
+          );
           break;
+        }
         case "resized":
           model.resize(event.size);
           break;
