@@ -1,6 +1,23 @@
 /**
- * For people who test their own code where there is no persistent memory, and who
- * want to know what it leaves when the power goes.
+ * Tests of programs that use persistent memory, on machines that have none.
+ *
+ * {@linkcode emulatePmem} makes maps report any store granularity, and can cut the power.
+ * {@linkcode testCrashes} checks what a program leaves behind if the power goes at any
+ * moment. {@linkcode preload} opens the library before the tests start.
+ *
+ * @example Finding a missing persist
+ * ```ts
+ * import { Pmem2Map } from "@pmem2/pmem2";
+ * import { emulatePmem } from "@pmem2/pmem2/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using pmem = emulatePmem("cache-line");
+ * const map = Pmem2Map.open(pmem.path("file"), { create: true, size: 4096 });
+ * map.bytes[0] = 1; // not persisted
+ * pmem.crash();
+ * using again = Pmem2Map.open(pmem.path("file"));
+ * assertEquals(again.bytes[0], 0);
+ * ```
  *
  * @module
  */
@@ -31,27 +48,27 @@ interface DirectoryOptions {
 const directoryNames = optionNames<DirectoryOptions>({ directory: true });
 const crashNames = optionNames<CrashOptions>({ pending: true });
 
-/** What becomes of what was stored when the power goes. */
+/** What a power cut does to stores that are not durable. */
 export interface CrashOptions {
   /**
-   * What becomes of stores that are not yet durable. "lost": none is there after
-   * the power cut. "kept": all are. A number: an arbitrary part of them, chosen by
-   * this seed, as caches and disks write back what they like when they like. What
-   * a store is made of when it's torn: 8 aligned bytes at byte and cache-line
-   * granularity, 512 at page granularity.
+   * What happens to stores that are not yet durable. "lost": all of them are lost.
+   * "kept": all of them are kept. A number: an arbitrary part of them is kept, since
+   * caches and disks may write back anything at any time; the number is the seed of the
+   * choice. Stores are kept or lost in units of 8 aligned bytes at byte and cache-line
+   * granularity, and of 512 at page granularity.
    *
    * @default {"lost"}
    */
   pending?: "lost" | "kept" | number | undefined;
 }
 
-/** Emulated persistent memory: see {@linkcode emulatePmem}. */
+/** Emulated persistent memory, made by {@linkcode emulatePmem}. */
 export interface EmulatedPmem extends Disposable {
-  /** The directory of its files. */
+  /** The directory for the files of the emulation. It is removed at the end. */
   readonly directory: string;
 
   /**
-   * The path of a file in the directory, which may not exist yet.
+   * Returns the path of a file in the directory. The file need not exist.
    *
    * @param name The name of the file.
    * @returns The path.
@@ -60,18 +77,18 @@ export interface EmulatedPmem extends Disposable {
   path(name: string): string;
 
   /**
-   * A power cut: closes every map of this isolate of a file in the directory, and
-   * leaves in the files only what was durable. Their views are empty then. Go on by
-   * opening the files again. Private and anonymous maps stay as they are.
+   * Cuts the power: closes all maps of this isolate of files in the directory, which
+   * empties their views, and leaves in the files only what was durable. Open the files
+   * again to go on. Private and anonymous maps stay as they are.
    *
-   * @param options What becomes of stores that were not yet durable.
-   * @throws {TypeError} If an option has the wrong type, if a map can't be closed
-   * since an asynchronous flush is pending or its buffer was transferred away, or
-   * if the emulation has ended: then nothing has changed.
-   * @throws {RangeError} If `pending` is a number, and not a non-negative safe
+   * @param options What happens to stores that are not yet durable.
+   * @throws {TypeError} If an option has the wrong type or does not exist, if the
+   * emulation has ended, or if a map cannot be closed since an asynchronous flush is
+   * pending or its buffer was transferred. Nothing has changed then.
+   * @throws {RangeError} If `pending` is a number other than a non-negative safe
    * integer.
    *
-   * @example A persist is missing
+   * @example A store that was not persisted is lost
    * ```ts
    * import { Pmem2Map } from "@pmem2/pmem2";
    * import { emulatePmem } from "@pmem2/pmem2/testing";
@@ -93,33 +110,33 @@ export interface EmulatedPmem extends Disposable {
 }
 
 /**
- * Pretends that every medium has this store granularity: until disposed of, every
- * new shared map of a file that is made in this isolate reports it, whatever the
- * file lies on. Other isolates (workers, the test files of `deno test --parallel`)
- * and child processes see nothing of it. The one that was made last counts.
+ * Emulates a store granularity. Until the emulation is disposed of, every new shared map
+ * of a file that is made in this isolate reports this granularity, whatever medium the
+ * file is on. Other isolates (workers, and the test files of `deno test --parallel`) and
+ * child processes are not affected. If there are several emulations, the newest one
+ * determines the granularity.
  *
- * Of the files in its directory it knows what is durable, so that the power can be
- * cut: see {@linkcode EmulatedPmem.crash}. There nothing else makes stores durable:
- * the directory is removed at the end. It keeps in memory a copy of the data in each of
- * them that is mapped, and a file descriptor. A file is recognized whatever its
- * name is, and however it was opened. Maps of existing memory
- * (`Pmem2Map.unsafeFromExisting`) have no part in it.
+ * For the files in its directory, the emulation tracks what is durable, so that
+ * {@linkcode EmulatedPmem.crash} can cut the power. Persisting does not write these files
+ * to the real medium. The emulation keeps a copy of the data of each mapped file in
+ * memory, and one file descriptor. It recognizes files by device and inode, whatever
+ * their names are and however they were opened. Maps of existing memory
+ * (`Pmem2Map.unsafeFromExisting`) are not emulated.
  *
- * Needs read and write permission for the directory.
+ * Requires read and write permission for the directory.
  *
- * @param granularity What every medium is to have.
- * @param options An existing `directory` in which the emulation makes its own.
- * Without it, it's the one that the environment variable `PMEM2_TEST_DIR` names, if
- * that is set and may be read, so that the same tests run on a medium of one's
- * choice; or else the system's for temporary files. On `/dev/shm` nothing is
- * written to a disk, but Deno demands `--allow-all` there.
- * @returns The emulation: its own `directory`, which is removed at the end with all
- * that is in it, and `path(name)` for a file there.
- * @throws {TypeError} If an argument has the wrong type.
- * @throws {Deno.errors.NotFound} If there is no such directory; and the others
- * that `Deno.makeTempDir` throws.
+ * @param granularity The store granularity to emulate.
+ * @param options An existing `directory` in which the emulation makes its own. It
+ * defaults to the value of the environment variable `PMEM2_TEST_DIR`, if that is set and
+ * can be read without a prompt, and otherwise to the system's directory for temporary
+ * files. On `/dev/shm` nothing is written to a disk, but Deno requires `--allow-all`
+ * there.
+ * @returns The emulation. Disposing of it removes its directory with all files.
+ * @throws {TypeError} If an argument has the wrong type, or an option does not exist.
+ * @throws {Deno.errors.NotFound} If the directory does not exist. The other errors of
+ * `Deno.makeTempDir` are thrown likewise.
  *
- * @example A test of code that wants persistent memory
+ * @example A test of code that requires persistent memory
  * ```ts
  * import { Pmem2Map } from "@pmem2/pmem2";
  * import { emulatePmem } from "@pmem2/pmem2/testing";
@@ -159,7 +176,7 @@ function emulationOf(
     prefix: "pmem2_",
   });
   const real = Deno.realPathSync(made);
-  // The working directory may be another one when it's removed.
+  // The working directory may have changed when it is removed.
   const directory = made.startsWith("/") ? made : real;
   const medium = new Medium(granularities.indexOf(granularity), real);
   return { pmem: new Emulation(directory, medium), medium };
@@ -213,7 +230,7 @@ class Emulation implements EmulatedPmem {
       if (obstacle === null) continue;
       const name = map.traits.path ?? "a file";
       throw typeError(
-        `Cannot ${action} as a map of ${name} can't be closed: ${obstacle}`,
+        `Cannot ${action} as a map of ${name} cannot be closed: ${obstacle}`,
       );
     }
     requireStack();
@@ -235,7 +252,7 @@ class Emulation implements EmulatedPmem {
   }
 }
 
-/** What {@linkcode testCrashes} is to run. */
+/** What {@linkcode testCrashes} runs. */
 export interface CrashTestOptions<T = unknown> {
   /**
    * The store granularity of the emulated medium.
@@ -243,57 +260,57 @@ export interface CrashTestOptions<T = unknown> {
    * @default {"cache-line"}
    */
   granularity?: Granularity | undefined;
-  /** An existing directory in which the test makes its own, as in `emulatePmem`. */
+  /** An existing directory in which the test makes its own: see {@linkcode emulatePmem}. */
   directory?: string | undefined;
   /**
-   * Makes what `write` starts with. What it leaves is durable, and its maps stay
-   * open; it may cut the power itself, to test a recovery that is cut off.
+   * Prepares the files for `write`. Everything it leaves is durable, and its maps stay
+   * open. It may cut the power itself, to test a recovery that is interrupted.
    *
    * @param pmem The emulation.
    */
   setup?: ((pmem: EmulatedPmem) => void | Promise<void>) | undefined;
   /**
-   * What is cut off. It runs once, to its end.
+   * The program that power cuts interrupt. It runs once, to its end.
    *
    * @param pmem The emulation.
-   * @param acknowledge To be called when, and only when, a value may be relied
-   * upon. Don't change the value afterwards.
+   * @param acknowledge Called by the program as soon as a value is certain to survive a
+   * power cut, and not before. Do not change the value afterwards.
    */
   write(
     pmem: EmulatedPmem,
     acknowledge: (value: T) => void,
   ): void | Promise<void>;
   /**
-   * Throws if the files are not as they have to be after a power cut. It may open
-   * them and recover. Maps that it leaves open are closed.
+   * Throws if the files are not as they must be after a power cut. It may open the files
+   * and recover them. Maps that it leaves open are closed.
    *
-   * @param pmem The emulation, with the files as after the power cut. What a check
-   * does to them the next one does not see.
-   * @param acknowledged What was acknowledged before the power went.
+   * @param pmem The emulation, with the files as the power cut has left them. The next
+   * check does not see what this one does to them.
+   * @param acknowledged The values that were acknowledged before the power cut.
    */
   check(
     pmem: EmulatedPmem,
     acknowledged: readonly T[],
   ): void | Promise<void>;
   /**
-   * States for each moment, at least 1: the first loses all that was pending, the
-   * second keeps it all, the others are arbitrary.
+   * How many states are checked for each moment: at least 1. The first state loses all
+   * pending stores, the second keeps them all, the others are arbitrary.
    *
    * @default {16}
    */
   states?: number | undefined;
   /**
-   * What the arbitrary states are made of: a non-negative safe integer. The same
-   * seed makes the same states.
+   * The seed of the arbitrary states: a non-negative safe integer. The same seed makes
+   * the same states.
    *
    * @default {1}
    */
   seed?: number | undefined;
-  /** Checks this state alone: for a debugger. */
+  /** The only state to check, for use with a debugger. */
   only?: {
-    /** As the `CrashError` says. */
+    /** The `moment` of the {@linkcode CrashError}. */
     moment: number;
-    /** As the `CrashError` says. */
+    /** The `state` of the {@linkcode CrashError}. */
     state: number;
   } | undefined;
 }
@@ -316,27 +333,27 @@ const onlyNames = optionNames<NonNullable<CrashTestOptions["only"]>>({
 let underWay = false;
 
 /**
- * Tests what a program leaves when the power goes, at whatever moment. Runs `write`
- * once, in an emulation; then, for each moment at which it made something durable,
- * and for its end, puts the files into states that a power cut just before that
- * moment could have left, and runs `check` on each.
+ * Tests what a program leaves behind if the power goes at any moment. It runs `write`
+ * once, in an emulation. Then, for each moment at which `write` made something durable,
+ * and for its end, it puts the files into states that a power cut just before that moment
+ * could have left, and runs `check` on each state.
  *
- * A moment is a persist, a flush, a drain, a deep flush, asynchronous or not, and a
- * store that flushes. A forgotten persist is found by a check that misses what
- * was acknowledged, a wrong order by one that finds half of something.
+ * The moments are the calls of persist, flush, drain and deep flush, asynchronous or not,
+ * and the stores that flush. If a persist is missing, a check does not find what was
+ * acknowledged. If the order is wrong, a check finds something incomplete.
  *
- * What it can't see: values that are stored and overwritten between two moments,
- * and what other processes and workers store.
+ * The test cannot see values that are stored and overwritten between two moments, or what
+ * other processes and workers store.
  *
  * @param options What to run.
- * @returns How many moments there were, and how many states were checked.
- * @throws {CrashError} Rejects with it where a check throws; `cause` is its error.
- * @throws {TypeError} Rejects if an option has the wrong type, or if another
- * `testCrashes` is under way in this isolate.
- * @throws {RangeError} Rejects if a number is out of its range. What `setup` and
- * `write` throw comes out as it is.
+ * @returns A promise of the number of moments, and of the number of states that were
+ * checked. An error that `setup` or `write` throws is passed on.
+ * @throws {CrashError} Rejects if a check throws; `cause` is what it threw.
+ * @throws {TypeError} Rejects if an option has the wrong type or does not exist, or if
+ * another `testCrashes` is running in this isolate.
+ * @throws {RangeError} Rejects if a number is out of range.
  *
- * @example A record that counts once it's whole
+ * @example A record that is valid only if it is complete
  * ```ts
  * import { Pmem2Map } from "@pmem2/pmem2";
  * import { testCrashes } from "@pmem2/pmem2/testing";
@@ -386,7 +403,7 @@ export async function testCrashes<T = unknown>(
     : onlyOf(action, only, states);
   if (underWay) {
     throw typeError(
-      `Cannot ${action} as another testCrashes is under way in this isolate: await it first`,
+      `Cannot ${action} as another testCrashes is running in this isolate: await it first`,
     );
   }
   const { pmem, medium } = emulationOf(action, granularity, directory);
@@ -428,14 +445,14 @@ function onlyOf(
 }
 
 /**
- * Opens all of the library now. Otherwise that is done where something of it is
- * first used, and `deno test` may blame the test that does so for what it leaves
- * open (`sanitizeResources`). Call it at the top of a test file.
+ * Opens all functions of the library now. Otherwise they are opened at first use, and
+ * `deno test` may report the test that does so as one that leaks resources
+ * (`sanitizeResources`). Call this at the top of a test file.
  *
- * @throws {Error} If libpmem2 can't be loaded: see `libraryInfo`.
+ * @throws {Error} If libpmem2 cannot be loaded: see `libraryInfo`.
  * @throws {Deno.errors.NotCapable} If `--allow-ffi` is missing.
  *
- * @example
+ * @example At the top of a test file
  * ```ts
  * import { preload } from "@pmem2/pmem2/testing";
  *

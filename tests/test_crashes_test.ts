@@ -574,7 +574,7 @@ Deno.test("testCrashes() refuses to run while another one does", async () => {
   await assertRejects(
     () => testCrashes({ write() {}, check() {} }),
     TypeError,
-    "another testCrashes is under way",
+    "another testCrashes is running",
   );
   resolve();
   assertEquals(await first, { moments: 1, states: 16 });

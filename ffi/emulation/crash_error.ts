@@ -1,22 +1,22 @@
 /**
- * What a crash test that has found something throws.
+ * The error of a crash test that has found a mistake.
  *
  * @module
  */
 
-/** A range of a file that was not durable yet when the power went. */
+/** A range of a file that was not yet durable at the power cut. */
 export interface PendingStore {
-  /** The file, from the emulation's directory on. */
+  /** The path of the file in the directory of the emulation. */
   readonly path: string;
-  /** Where it starts, in bytes from the start of the file. */
+  /** Where the range starts, in bytes from the start of the file. */
   readonly offset: number;
-  /** How many bytes. */
+  /** How many bytes the range has. */
   readonly length: number;
-  /** Whether it was there after the power cut. */
+  /** Whether the state kept the range. */
   readonly kept: boolean;
 }
 
-/** What a {@linkcode CrashError} tells. */
+/** The properties of a {@linkcode CrashError}. */
 export interface CrashErrorOptions {
   readonly moment: number;
   readonly moments: number;
@@ -28,9 +28,10 @@ export interface CrashErrorOptions {
 }
 
 /**
- * Thrown by `testCrashes` where a check fails. `cause` is what the check threw.
+ * The error with which `testCrashes` rejects if a check throws. `cause` is what the check
+ * threw.
  *
- * @example What it tells
+ * @example Finding a missing drain
  * ```ts
  * import { Pmem2Map } from "@pmem2/pmem2";
  * import { CrashError, testCrashes } from "@pmem2/pmem2/testing";
@@ -58,24 +59,24 @@ export interface CrashErrorOptions {
  * ```
  */
 export class CrashError extends Error {
-  /** How often something had become durable: 0 is before the first time. */
+  /** The number of the moment: 0 is before the first time that something became durable. */
   readonly moment: number;
-  /** Which of that moment's states it was. */
+  /** The number of the state among those of the moment. */
   readonly state: number;
-  /** What the arbitrary states were made of. */
+  /** The seed of the arbitrary states. */
   readonly seed: number;
   /**
-   * The stack of the call that was cut off, such as a persist, a flush, a drain or
-   * a write; "" at the end.
+   * The stack of the call that the power cut interrupted, such as a persist, a flush, a
+   * drain or a write; "" at the end of `write`.
    */
   readonly at: string;
-  /** What was pending then, and whether this state kept it: the first hundred. */
+  /** The first hundred ranges that were pending, and whether the state kept them. */
   readonly pending: readonly PendingStore[];
 
   /**
    * Makes the error for a check that failed.
    *
-   * @param options What it tells.
+   * @param options The properties of the error.
    */
   constructor(options: CrashErrorOptions) {
     const { moment, state, seed, at, pending, cause } = options;
@@ -89,7 +90,7 @@ export class CrashError extends Error {
   }
 }
 
-/** What the message lists of what was pending. */
+/** How many pending ranges the message lists. */
 const SHOWN = 12;
 
 function describe(
@@ -97,7 +98,7 @@ function describe(
 ): string {
   const lines = [
     `The check failed for a power cut ${
-      at === "" ? "at the end" : "that cut this off:"
+      at === "" ? "at the end" : "that interrupted this call:"
     }`,
   ];
   if (at !== "") lines.push(at);
@@ -105,7 +106,7 @@ function describe(
   if (pending.length === 0) {
     lines.push("Nothing was pending.");
   } else {
-    lines.push("Of what was not durable yet, the power cut");
+    lines.push("Of the stores that were not yet durable, the power cut");
     for (const { path, offset, length, kept } of pending.slice(0, SHOWN)) {
       lines.push(
         `  ${kept ? "kept" : "lost"} ${length} bytes at ${offset} of ${path}`,
@@ -114,29 +115,29 @@ function describe(
     if (pending.length > SHOWN) lines.push("  and more: see `pending`");
   }
   lines.push(
-    `This is state ${state} of moment ${moment} of ${moments}. To see it alone: testCrashes({ …, seed: ${seed}, only: { moment: ${moment}, state: ${state} } })`,
+    `This is state ${state} of moment ${moment} of ${moments}. To run it alone: testCrashes({ …, seed: ${seed}, only: { moment: ${moment}, state: ${state} } })`,
   );
   return lines.join("\n");
 }
 
-/** Its first line: Deno shows all of it as the cause. */
+/** Returns the first line of the message. Deno prints all of it as the cause. */
 function messageOf(cause: unknown): string {
   try {
     const text = cause instanceof Error ? cause.message : String(cause);
     return text.trim().split("\n", 1)[0]!;
   } catch {
-    return "something that has no text";
+    return "a value that cannot be converted to a string";
   }
 }
 
 const home = new URL("../", import.meta.url).href;
 
-/** The stack of the method of this module that was called, and of its callers. */
+/** Returns the stack from the called method of this module on. */
 export function callersStack(error: Error): string {
   const lines = `${error.stack ?? ""}`.split("\n")
     .filter((line) => /^\s+at /.test(line));
   const isOurs = (line: string) => line.includes(home);
-  // The engine's own functions are in no file.
+  // The engine's own functions have no file.
   const isEngines = (line: string) => line.endsWith("(<anonymous>)");
   const first = Math.max(
     lines.findIndex((line) => !isOurs(line) && !isEngines(line)),
