@@ -47,6 +47,9 @@ function largestSize(): number {
   return Math.max(Number(addressLimit() >> 13n), FIRST_SIZE);
 }
 
+/** Workers come and go, and tell nobody: they keep no arena without maps. */
+const inWorker = "WorkerGlobalScope" in globalThis;
+
 /** All arenas of this isolate. Maps are placed in the last one. */
 const arenas: Arena[] = [];
 
@@ -163,7 +166,8 @@ class Arena implements MapArena {
 
   /** Frees the addresses, unless the next map goes here. */
   closeIfEmpty(): void {
-    if (this.#used > 0 || arenas[arenas.length - 1] === this) return;
+    if (this.#used > 0) return;
+    if (arenas[arenas.length - 1] === this && !inWorker) return;
     this.reservation.delete();
     live.delete(this);
     const at = indexIn(arenas, this);
@@ -189,7 +193,7 @@ function newArena(size: number, alignment: number): Arena {
   const limit = isRationed() ? FIRST_SIZE : largestSize();
   const before = arenas[arenas.length - 1];
   // All but the first are given back when they are empty.
-  if (before !== undefined) openUndoing();
+  if (before !== undefined || inWorker) openUndoing();
   const wanted = Math.max(
     before === undefined ? FIRST_SIZE : before.reservation.size * GROWTH,
     alignUp(4 * size, FIRST_SIZE),

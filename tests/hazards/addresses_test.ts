@@ -208,3 +208,26 @@ for (const limit of ["-v 56000000", "-s unlimited"]) {
       assertEquals([code, text(stdout)], [0, "done\\n"], text(stderr));
     `));
 }
+
+Deno.test("a worker that closes its maps leaves no addresses behind", () =>
+  assertSurvives(`${workers}
+    using scratch = new Scratch();
+    const path = scratch.file("file", 8192);
+    const { addressLimit } = await import("./ffi/process/placement.ts");
+    const unit = addressLimit() / 64n;
+    const ours = () => process.mappings().filter(({ from }) =>
+      from >= 45n * unit && from < 56n * unit).length;
+    Pmem2Map.open(path).close();
+    const before = ours();
+    for (let i = 0; i < 10; i++) {
+      const { worker, ended } = start(\`
+        const maps = [1, 2, 3].map(() => Pmem2Map.open("\${path}"));
+        for (const map of maps) map.fill(1);
+        for (const map of maps) map.close();
+        Pmem2Map.open("\${path}").close();
+      \`);
+      await ended;
+      worker.terminate();
+    }
+    assertEquals(ours(), before);
+  `));
