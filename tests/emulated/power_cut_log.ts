@@ -12,7 +12,8 @@ import { Pmem2VmReservation } from "@pmem2/pmem2";
 import { Log } from "../../examples/durable_log.ts";
 import { exists } from "../support/exists.ts";
 
-const record = new BigUint64Array(8);
+/** Large enough for a file to grow before the power is cut. */
+const record = new BigUint64Array(128);
 
 /** No two rounds and no two places in a log have the same record. */
 function makeRecord(round: bigint, index: number): Uint8Array {
