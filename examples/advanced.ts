@@ -1,6 +1,6 @@
-// Maps only a window of a file, however large that is, and dumps it in
-// hexadecimal. With TEXT, writes that to both ends of the window first: each
-// copy is flushed by itself, and one drain waits for both.
+// Maps only a window of a file, and dumps it in hexadecimal. The file may be of any
+// size. With TEXT, it first writes the text to both ends of the window: each copy is
+// flushed separately, and one drain waits for both.
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. --allow-write=. \
@@ -19,7 +19,7 @@ function parseNumber(name: string, text: string): number {
   throw new UsageError(`${name} is not a number of bytes: ${text}`);
 }
 
-/** Writes the text twice, and waits once. */
+/** Writes the text to both ends, and waits for both at once. */
 function writeToBothEnds(
   map: Pmem2Map,
   text: Uint8Array,
@@ -33,7 +33,7 @@ function writeToBothEnds(
   }
   for (const offset of [start, end - text.length]) {
     map.write(text, offset, { flush: false });
-    // Starts to write the caches out, and goes on.
+    // Starts to flush the CPU caches, without waiting.
     map.flush(offset, text.length);
   }
   map.drain();
@@ -74,7 +74,7 @@ function main(args: string[]): void {
     );
   }
 
-  // What is mapped begins and ends at a page, or where the file does.
+  // A map starts at a page, and ends at one or at the end of the file.
   const first = Math.floor(offset / alignment) * alignment;
   const last = Math.ceil(end / alignment) * alignment;
   using map = Pmem2Map.from(source, {

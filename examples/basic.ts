@@ -1,10 +1,10 @@
 // Writes a greeting to a file through a map, with plain JavaScript, and makes it
-// durable. What is at the beginning of the file is overwritten. The file must be
-// there: `truncate -s 4096 FILE` makes one.
+// durable. It overwrites the start of the file. The file must exist:
+// `truncate -s 4096 FILE` makes one.
 //
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/basic.ts FILE
 //
-// --allow-ffi must be without a path, because it uses the map's bytes.
+// --allow-ffi must have no path, since the program uses the bytes of the map.
 
 import { Pmem2Map } from "@pmem2/pmem2";
 import { printable, runProgram, UsageError } from "./program.ts";
@@ -15,8 +15,8 @@ function main(args: string[]): void {
   const [path, ...rest] = args;
   if (path === undefined || rest.length > 0) throw new UsageError();
 
-  // Any medium will do. With granularity: "cache-line" only persistent memory
-  // would.
+  // Any medium will do. With granularity: "cache-line", only persistent memory
+  // would do.
   using map = Pmem2Map.open(path, { granularity: "page" });
   if (map.size < GREETING.length) {
     throw new RangeError(
@@ -24,11 +24,11 @@ function main(args: string[]): void {
     );
   }
 
-  // The store goes straight to the file's memory, and is seen at once by all
-  // who have it mapped.
+  // The store goes directly to the memory of the file. All programs that have mapped
+  // the file see it at once.
   const greeting = map.bytes.subarray(0, GREETING.length);
   new TextEncoder().encodeInto(GREETING, greeting);
-  // From here on it survives a loss of power, too.
+  // From here on, it survives a power loss as well.
   map.persist(greeting);
 
   console.log(

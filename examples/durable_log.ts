@@ -1,12 +1,13 @@
 // An append-only log that survives crashes, and grows; examples/log.ts is a program
 // for it.
 //
-// A record is in it, whole, once append() has returned; if the process or the
-// machine fails before, it may be in it, whole, or not. Several processes may
+// Once append() returns, the record is in the log. If the process or the machine fails
+// before that, the log has all of the record, or nothing of it. Several processes may
 // append to the same log, which is a file or a whole device DAX. A file grows as it
-// fills: address space costs nothing, so much is reserved, and each part that the
-// file gets is mapped behind the last one. A record may lie across them. What one
-// process has added the others map when they meet it. (A device has one size.)
+// fills. Address space costs nothing, so plenty is reserved, and each new part of the
+// file is mapped after the last one. A record may cross the border between parts. When
+// one process has made the file larger, the others map the new part when they need it.
+// (A device does not grow.)
 //
 // On the medium: a signature at 0, the state in two slots at 64 and 128, records
 // from 192 on. A state is a 64-bit number that counts its changes, the 64-bit
@@ -26,25 +27,25 @@ const SLOT_SIZE = 20;
 const RECORDS = 192;
 const RECORD_HEADER = 8;
 
-/** What the file systems and partition tables of this world begin within. */
+/** File systems and partition tables have their signatures in this many bytes. */
 const BLANK = 2 ** 20;
 
-/** The most that a log may get, unless told else: so much is reserved. */
+/** The default limit of a log. This many bytes of addresses are reserved. */
 const LIMIT = 2 ** 40;
-/** A log grows by as much as it has, up to this. */
+/** A log doubles its size when it grows, but adds at most this many bytes. */
 const MOST_GROWTH = 2 ** 26;
 
 /** How to open a log. */
 export interface LogOptions {
-  /** Whether to append to it; true unless told else. */
+  /** Whether to append to it. Defaults to true. */
   readonly write?: boolean;
-  /** Whether to make the file if there is none. */
+  /** Whether to create the file if it does not exist. */
   readonly create?: boolean;
-  /** The file's size at least; of a new one a page unless told else. */
+  /** The least size of the file. Defaults to a page for a new file. */
   readonly size?: number;
-  /** The most that the file may grow to. */
+  /** The size up to which the file may grow. */
   readonly limit?: number;
-  /** The coarsest granularity that will do. */
+  /** The coarsest store granularity to accept. */
   readonly granularity?: Granularity;
 }
 
@@ -59,7 +60,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
   readonly #options: { write: boolean; granularity: Granularity };
   /** The parts of the file, side by side. */
   readonly #memory: Pmem2VmReservation;
-  /** Held open for its lock, which ends with the process, however that ends. */
+  /** Held open for its lock, which is released when the process ends, in any way. */
   readonly #file: Deno.FsFile;
   readonly #alignment: number;
   readonly #limit: number;
@@ -80,7 +81,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
         ? Math.max(options.limit ?? LIMIT, size, options.size ?? 0)
         : source.size;
     }
-    // The working directory may change until it grows.
+    // The working directory may have changed when the file grows.
     this.#path = Deno.realPathSync(path);
     this.#options = { write, granularity };
     this.#memory = resources.use(
@@ -95,7 +96,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     });
   }
 
-  /** Opens a log; what begins with zeros becomes an empty one. */
+  /** Opens a log. A file that starts with zeros becomes an empty log. */
   static open(path: string, options: LogOptions = {}): Log {
     using resources = new DisposableStack();
     const log = new Log(path, options, resources);
@@ -103,13 +104,13 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     return log;
   }
 
-  /** Bytes that are free up to its limit, for records and 8 bytes with each. */
+  /** How many bytes are free up to the limit. Each record takes 8 bytes more. */
   get free(): number {
     const { used } = this.#locked(false, () => this.#state());
     return this.#limit - RECORDS - used;
   }
 
-  /** Appends a record, for good once this returns. */
+  /** Appends a record. It is durable when this returns. */
   append(record: Uint8Array): void {
     this.appendv([record]);
   }
@@ -123,8 +124,8 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
       const { change, used } = this.#state();
       const frames = frame(records, RECORDS + used);
       this.#makeRoom(frames.length, used);
-      // The order is all that matters: write() returns when the bytes are
-      // durable, and only then does the state count them in.
+      // Only the order matters: when write() returns, the bytes are durable, and only
+      // after that does the state include them.
       this.#memory.write(frames, RECORDS + used);
       this.#advance({ change: change + 1n, used: used + frames.length });
     });
@@ -137,7 +138,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     });
   }
 
-  /** The records that are there when the iteration starts, oldest first. */
+  /** Lists the records that exist when the iteration starts, the oldest first. */
   *[Symbol.iterator](): Generator<Uint8Array<ArrayBuffer>, undefined> {
     const end = RECORDS + this.#locked(false, () => this.#state()).used;
     for (let at = RECORDS; at < end;) {
@@ -182,7 +183,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     return Math.ceil(size / this.#alignment) * this.#alignment;
   }
 
-  /** Has room for so many bytes more: the file grows if it must. */
+  /** Makes room for more bytes. The file grows if it must. */
   #makeRoom(length: number, used: number): void {
     const free = this.#limit - RECORDS - used;
     if (length > free) {
@@ -197,10 +198,10 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     this.#mapRest(Math.min(size, this.#limit));
   }
 
-  /** Maps what is not mapped of the file, once it has at least this size. */
+  /** Grows the file to this size if it is smaller, and maps what is not mapped yet. */
   #mapRest(size?: number): void {
     const last = this.#memory.findLast();
-    // A file that ended inside a page goes on there.
+    // A file that ended inside a page continues there.
     if (last !== null && last.size % this.#alignment !== 0) {
       this.#mapped = last.offset;
       last.close();
@@ -217,7 +218,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     this.#mapped += map.size;
   }
 
-  /** Makes a log of a new file, also where that was begun and cut short. */
+  /** Makes a log of a new file, even if an earlier attempt was interrupted. */
   #prepare(path: string): void {
     const cannot = `Cannot open ${path} as a log as`;
     if (this.#mapped < RECORDS) {
@@ -237,7 +238,7 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
     this.#memory.write(header);
   }
 
-  /** What the log has now; another process may have made the file larger. */
+  /** Reads the current state. Another process may have made the file larger. */
   #state(): State {
     const state = this.#newest();
     const end = RECORDS + (state?.used ?? Infinity);
@@ -262,8 +263,8 @@ export class Log implements Disposable, Iterable<Uint8Array<ArrayBuffer>> {
   }
 
   /**
-   * Writes to the slot of the state before the last. A copy is not atomic, not
-   * even of 8 bytes: if this one is torn, the last state still holds.
+   * Writes to the slot of the older state. A copy is not atomic, not even one of
+   * 8 bytes: if this one is interrupted, the newer state is still valid.
    */
   #advance(state: State): void {
     this.#memory.write(encode(state), SLOTS[Number(state.change % 2n)]);
@@ -287,7 +288,7 @@ function decode(slot: Uint8Array): State | undefined {
   return whole ? { change, used } : undefined;
 }
 
-/** Records as they are stored from an offset on. */
+/** Encodes records as they are stored from an offset on. */
 function frame(records: readonly Uint8Array[], offset: number): Uint8Array {
   let length = 0;
   for (const record of records) length += RECORD_HEADER + record.length;
@@ -303,7 +304,7 @@ function frame(records: readonly Uint8Array[], offset: number): Uint8Array {
   return frames;
 }
 
-/** It depends on the place, so that what was moved there is not a record. */
+/** Depends on the offset, so that bytes that were moved are not taken for a record. */
 function checksum(record: Uint8Array, offset: number): number {
   return crc32(record, offset % 2 ** 32);
 }

@@ -1,13 +1,13 @@
-// Tells what libpmem2 knows about files and devices: size, alignment, the store
-// granularity that they give, and what their device says about itself. Several are
-// also drawn, as they lie in memory when they are mapped side by side.
+// Prints what libpmem2 knows about files and devices: size, alignment, store
+// granularity, and what their devices say about themselves. For several files, it also
+// draws how they lie in memory when they are mapped side by side.
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. examples/inspect.ts [--json] FILE…
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. --allow-write=. examples/inspect.ts --svg OUT FILE…
 //
-// Nothing is changed but OUT, which gets the drawing. A device DAX needs
+// It changes nothing but OUT, to which it writes the drawing. A device DAX requires
 // --allow-all.
 
 import { parseArgs } from "node:util";
@@ -21,14 +21,14 @@ import {
 } from "./program.ts";
 import { checkOutput, mapSideBySide } from "./side_by_side.ts";
 
-/** Codes that say that there is nothing to be told. */
+/** The codes for properties that a source does not have. */
 const ABSENT = [
   "PMEM2_E_NOSUPP",
   "PMEM2_E_DAX_REGION_NOT_FOUND",
   "PMEM2_E_SOURCE_EMPTY",
 ];
 
-/** A property; null where the source has none, a code where asking failed. */
+/** Returns a property, null if the source does not have it, or the code of an error. */
 function orNull<T>(get: () => T): T | string | null {
   try {
     return get();
@@ -38,7 +38,7 @@ function orNull<T>(get: () => T): T | string | null {
   }
 }
 
-/** The finest granularity is the one that any map of the source has. */
+/** Returns the store granularity that maps of the source have. */
 function granularityOf(source: Pmem2Source): string {
   const { size, alignment } = source;
   const length = size < alignment ? undefined : alignment;
@@ -54,7 +54,7 @@ function inspect(source: Pmem2Source) {
     granularity: orNull(() => granularityOf(source)),
     deviceId: orNull(() => source.deviceId()),
     numaNode: orNull(() => source.numaNode()),
-    // JSON has no integers beyond 2^53.
+    // JSON has no exact integers beyond 2^53.
     unsafeShutdowns: orNull(() => `${source.unsafeShutdownCount()}`),
     badBlocks: orNull(() =>
       [...source.badBlocks()].map(({ offset, length }) => ({ offset, length }))
@@ -62,7 +62,7 @@ function inspect(source: Pmem2Source) {
   };
 }
 
-/** A line for each source, with its path last, as that may have any length. */
+/** Formats a line for each source. Paths come last, since they may have any length. */
 function formatTable(sources: ReturnType<typeof inspect>[]): string {
   const rows = [
     "size alignment granularity device node shutdowns bad path".split(" "),

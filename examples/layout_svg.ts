@@ -1,5 +1,5 @@
-// Draws a reservation as SVG: what is mapped where, to scale. Used by the
-// examples inspect.ts and walk.ts, whose --svg option writes it to a file.
+// Draws a reservation as SVG: its maps and gaps, to scale. The examples inspect.ts and
+// walk.ts use it for their --svg option, which writes it to a file.
 
 /** What is drawn of a map. Every Pmem2Map has it. */
 export interface DrawnMap {
@@ -22,14 +22,14 @@ export interface DrawnReservation extends Iterable<DrawnMap> {
 
 interface Range {
   readonly offset: number;
-  /** In whole pages, where a map's size may end inside one. */
+  /** The size in whole pages; a map may end inside a page. */
   readonly end: number;
   readonly kind: string;
   readonly name: string;
-  /** Goes behind the name: what sets the map apart. */
+  /** Follows the name: the unusual traits of the map. */
   readonly marks: string;
   readonly size: string;
-  /** Neighbouring maps alternate between two shades. */
+  /** Neighboring maps alternate between two shades. */
   readonly shade: number;
 }
 
@@ -47,14 +47,14 @@ interface Style {
   readonly font: number;
 }
 
-// Up to so many ranges all of them have a label, gaps too, in a single panel.
+// Up to this number, all ranges have a label, gaps included, in a single panel.
 const FEW = 48;
 const MARGIN = 32;
 const SINGLE: Style = { width: 896, bar: 96, row: 26, font: 13 };
 const ONE_OF_MANY: Style = { width: 372, bar: 36, row: 16, font: 11 };
 const COLORS = ["byte", "cache-line", "page", "free"];
 
-/** Draws what is mapped in a reservation and what is free, as an SVG document. */
+/** Draws the maps and gaps of a reservation as an SVG document. */
 export function layoutSvg(reservation: DrawnReservation): string {
   const { address, size } = reservation;
   const ranges = rangesOf(reservation);
@@ -132,7 +132,7 @@ function rangesOf(reservation: DrawnReservation): Range[] {
   }));
 }
 
-/** Which window of its file it is, whether it's private, and what it allows. */
+/** Returns the unusual traits of a map: offset in its file, sharing and protection. */
 function marksOf(map: DrawnMap): string {
   const marks: string[] = [];
   if (map.sourceOffset > 0) marks.push(`from ${hex(map.sourceOffset)}`);
@@ -142,7 +142,7 @@ function marksOf(map: DrawnMap): string {
   return marks.map((mark) => `, ${mark}`).join("");
 }
 
-/** Splits many maps into panels about as wide, all together, as high. */
+/** Splits many maps into panels that together are about as wide as high. */
 function split(maps: Range[]): Panel[] {
   const count = Math.max(2, Math.round(Math.sqrt(maps.length / 20)));
   const length = Math.ceil(maps.length / count);
@@ -154,7 +154,7 @@ function split(maps: Range[]): Panel[] {
   return panels;
 }
 
-/** The whole reservation, and which part of it each panel shows. */
+/** Draws the whole reservation, and which part of it each panel shows. */
 function drawOverview(
   ranges: Range[],
   panels: Panel[],
@@ -250,7 +250,7 @@ function drawPanel(
     ];
     if (style === SINGLE) cells.push(cell("kind", kind, range.kind));
     if (range.kind !== "free") {
-      // In a narrow panel there's no room for them but in the tooltip.
+      // In a narrow panel, only the tooltip has room for them.
       const marks = style === SINGLE ? range.marks : "";
       const room = nameLength - marks.length;
       cells.push(cell("name", name, shorten(range.name, room) + marks));
@@ -272,8 +272,8 @@ ${lines.join("\n")}
 }
 
 /**
- * Places labels as near to where they belong as they go without overlapping:
- * those in each other's way form a group, which is centred.
+ * Places labels as near to their ranges as possible without overlapping. Labels that
+ * are in each other's way form a group, which is centered.
  */
 function spread(wanted: number[], row: number, height: number): number[] {
   const groups: { sum: number; count: number }[] = [];
@@ -320,7 +320,7 @@ function describe({ offset, kind, name, marks, size }: Range): string {
     : `${hex(offset)} ${name}, ${size}, ${kind}${marks}`;
 }
 
-/** Control characters aren't allowed in XML; others could reorder the text. */
+/** Escapes control characters, which XML does not allow, and what reorders text. */
 function printable(text: string): string {
   return text.replace(
     /[\p{C}\p{Zl}\p{Zp}]/gu,
@@ -332,7 +332,7 @@ function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
-/** Leaves out the middle, sparing the file's name as long as it can. */
+/** Leaves out the middle of a path, and keeps the name of the file if there is room. */
 function shorten(text: string, columns: number): string {
   if (width(text) <= columns) return text;
   const name = text.slice(text.lastIndexOf("/") + 1);
@@ -344,7 +344,7 @@ function shorten(text: string, columns: number): string {
   return `${start}…${[...end].reverse().join("")}`;
 }
 
-/** Characters beyond the alphabets take two columns. */
+/** Counts columns: characters beyond the alphabets take two. */
 function width(text: string): number {
   return [...text].reduce((sum, char) => sum + (char >= "\u1100" ? 2 : 1), 0);
 }
@@ -381,7 +381,7 @@ function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-// Rules rather than custom properties, which not every viewer knows.
+// Rules rather than custom properties, which some viewers do not support.
 const STYLESHEET = `
 text { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1b2129; }
 .title, .summary, .number, .number-inline { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }

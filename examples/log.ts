@@ -1,14 +1,14 @@
-// A durable log on the command line: what was appended stays, whatever happens
-// then to the process or the machine. The log itself is in durable_log.ts.
+// A durable log on the command line: what was appended stays, whatever happens to the
+// process or the machine after that. The log itself is in durable_log.ts.
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. --allow-write=. \
 //     examples/log.ts [--size=BYTES] [--limit=BYTES] FILE COMMAND…
 //
-// COMMAND, one or more: append DATA, appendv N DATA1 … DATAN (all or none of
-// them), rewind (empties the log), dump. With --size the file is made if there
-// is none, and grown to that size. It grows as it fills, too, up to the limit. A
-// device DAX needs --allow-all.
+// COMMAND is one or more of: append DATA, appendv N DATA1 … DATAN (all of them or
+// none), rewind (empties the log), dump. With --size, the file is created if it does
+// not exist, and grows to that size. It also grows as it fills, up to the limit. A
+// device DAX requires --allow-all.
 
 import { Log } from "./durable_log.ts";
 import { runProgram, UsageError } from "./program.ts";
@@ -17,7 +17,7 @@ export { Log };
 
 type Command = (log: Log) => void;
 
-/** All commands, so that none is run if one is wrong. */
+/** Reads all commands before one runs, so that none runs if one is wrong. */
 function parseCommands(words: string[]): Command[] {
   const rest = words.values();
   const take = (what: string): string => {

@@ -1,13 +1,14 @@
-// Maps several files into one reservation, each where the one before it ends, and
-// uses them as one array of bytes: prints the CRC-32 of it all, as if the files had
-// been joined. With --fill it first sets every byte of every file to a character.
+// Maps several files into one reservation, each at the end of the one before it, and
+// uses them as one array of bytes: prints the CRC-32 of all files, as if they were
+// joined. With --fill, it first sets every byte of every file to a character.
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. --allow-write=. \
 //     examples/map_multiple_files.ts [--fill=CHARACTER] FILE…
 //
-// Without --fill it needs no --allow-write. A file must have whole pages, or
-// there would be bytes between it and the next that are in no file.
+// Without --fill, it needs no --allow-write. The size of each file must be a multiple
+// of the page size: otherwise there would be bytes between it and the next file that
+// are in no file.
 
 import { crc32 } from "node:zlib";
 import { parseArgs } from "node:util";
@@ -16,7 +17,7 @@ import { inspectOptions, runProgram, UsageError } from "./program.ts";
 
 const CHUNK = 2 ** 16;
 
-/** Maps files back to back into a reservation that they fill. */
+/** Maps files side by side into a reservation that they fill. */
 function mapContiguously(paths: string[], write: boolean): Pmem2VmReservation {
   using sources = new DisposableStack();
   const opened = paths.map((path) => {
@@ -31,7 +32,7 @@ function mapContiguously(paths: string[], write: boolean): Pmem2VmReservation {
 
   using unfinished = new DisposableStack();
   const reservation = unfinished.use(new Pmem2VmReservation(size));
-  // Each goes to the first gap, which is where the one before it ends.
+  // Each one goes to the first gap, which starts where the one before it ends.
   for (const source of opened) reservation.map(source, { write });
   unfinished.move();
   return reservation;
@@ -42,7 +43,7 @@ function checksum(reservation: Pmem2VmReservation): number {
   let value = 0;
   for (let at = 0; at < reservation.size; at += CHUNK) {
     const chunk = buffer.subarray(0, Math.min(CHUNK, reservation.size - at));
-    // Wherever the files' borders are.
+    // The chunks may cross the borders between the files.
     reservation.read(chunk, at);
     value = crc32(chunk, value);
   }

@@ -1,11 +1,11 @@
-// What the example programs share: how they end when something is wrong.
+// Shared by the example programs: how they end if something is wrong.
 
 /** The arguments are not what the program expects. */
 export class UsageError extends Error {}
 
 /**
- * Runs a program. When it throws, says why on stderr, for wrong arguments also
- * how to call it, and ends with status 1. Only a bug shows a stack trace.
+ * Runs a program. If it throws, prints the reason on stderr, and the usage for wrong
+ * arguments, and exits with status 1. Only a bug shows a stack trace.
  */
 export async function runProgram(
   usage: string,
@@ -24,12 +24,12 @@ export async function runProgram(
   }
 }
 
-/** A file's name may hold what a terminal would act upon. */
+/** Escapes the name of a file, which may contain what a terminal acts on. */
 export function printable(text: string): string {
   return text.replace(/\p{C}/gu, "?");
 }
 
-/** How to show a value to whoever is on stdout: a person, or a file. */
+/** Returns how to print a value on stdout, which may be a terminal or a file. */
 export function inspectOptions(): Deno.InspectOptions {
   const terminal = Deno.stdout.isTerminal();
   return {

@@ -1,5 +1,5 @@
 // Keeps measurements in a file, as records of 16 bytes that a DataView reads and
-// writes in place: adds the values, and prints all with their times.
+// writes in place. Adds the values, and prints all of them with their times.
 //
 //   deno run --allow-ffi --allow-read=. --allow-write=. \
 //     examples/records.ts FILE [VALUE…]
@@ -9,7 +9,7 @@ import { runProgram, UsageError } from "./program.ts";
 
 const SIZE = 16;
 
-/** Adds a value with its time, for good once this returns. */
+/** Adds a value with its time. It is durable when this returns. */
 export function add(map: Pmem2Map, value: number): void {
   const view = new DataView(map.buffer);
   const count = view.getUint32(0, true);
@@ -22,7 +22,7 @@ export function add(map: Pmem2Map, value: number): void {
   map.persist(0, 4); // and then that it is there
 }
 
-/** The times and the values, as they were added. */
+/** Lists the times and values in the order in which they were added. */
 export function* list(map: Pmem2Map): Generator<[time: Date, value: number]> {
   const view = new DataView(map.buffer);
   for (let i = 1; i <= view.getUint32(0, true); i++) {

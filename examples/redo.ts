@@ -1,13 +1,13 @@
-// A sorted list of keys and values on the command line: what is added to it becomes
-// part of it at once, or not at all, whatever happens meanwhile to the process or
-// the machine. The list itself is in redo_list.ts.
+// A sorted list of keys and values on the command line. All pairs of one call are added
+// at once, or none of them, whatever happens to the process or the machine. The list
+// itself is in redo_list.ts.
 //
 //   deno run --allow-ffi --allow-read=. --allow-write=. \
 //     examples/redo.ts add POOL KEY VALUE [KEY VALUE]…
 //   deno run --allow-ffi --allow-read=. examples/redo.ts print|check|dump POOL
 //
-// KEY and VALUE are integers of 64 bits without a sign. `add` makes the file if
-// there is none; the others change nothing.
+// KEY and VALUE are unsigned integers of 64 bits. `add` creates the file if it does not
+// exist; the other commands change nothing.
 
 import { runProgram, UsageError } from "./program.ts";
 import { RedoList } from "./redo_list.ts";

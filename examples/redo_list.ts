@@ -1,24 +1,24 @@
 // A sorted linked list in persistent memory whose changes are all-or-nothing;
 // examples/redo.ts is a program for it.
 //
-// A change takes stores to several places. They are written down in a redo log
-// before the first is made, and made again when the list is opened after a crash.
+// A change consists of stores to several places. They are recorded in a redo log before
+// the first one is made, and are made again when the list is opened after a crash.
 
 import { Pmem2Map } from "@pmem2/pmem2";
 
 const SIGNATURE = 0x5245_444f_4c49_5354n;
 const MAX_CHANGES = 1024;
-/** What the file systems and partition tables of this world begin within. */
+/** File systems and partition tables have their signatures in this many bytes. */
 const BLANK = 2 ** 20;
 
-// Places in the pool, in words of 64 bits.
+// Offsets in the pool, in words of 64 bits.
 const MARK = 1; // how many changes of the log are to be made; 0: none
 const LOG = 8; // a place and its new value for each change
 const COUNT = LOG + 2 * MAX_CHANGES;
 const HEAD = COUNT + 1;
 const NODES = COUNT + 8; // for each: next, key, value
 
-/** Values by key, in the order of the keys. */
+/** A list of keys and values, sorted by key. */
 export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
   readonly #map: Pmem2Map;
   readonly #words: BigUint64Array;
@@ -30,7 +30,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
     this.#words = new BigUint64Array(map.buffer, 0, Math.floor(map.size / 8));
   }
 
-  /** Opens a list, with `write: false` in a copy of its own of the memory. */
+  /** Opens a list. With `write: false`, it opens a private copy of the memory. */
   static open(path: string, { write = true, size }: {
     write?: boolean;
     size?: number;
@@ -40,7 +40,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
       sharing: write ? "shared" : "private",
       ...(size === undefined ? {} : { createNew: true, size }),
     }));
-    // Of one that writes, or of all that read: released with the process.
+    // Held by one writer or by several readers. The lock is released with the process.
     const file = resources.use(Deno.openSync(path));
     file.lockSync(write);
     if (map.size < NODES * 8) {
@@ -70,7 +70,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
     }
   }
 
-  /** Throws unless the list is sorted, and has all its nodes. */
+  /** Throws unless the list is sorted and has all of its nodes. */
   check(): number {
     let [count, last] = [0, -1n];
     for (const [key] of this) {
@@ -83,7 +83,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
     throw new Error(`The list has ${count} nodes of ${expected}`);
   }
 
-  /** What is in the pool, also what isn't in use any more. */
+  /** Lists everything in the pool, even what is no longer in use. */
   *dump(): Generator<string, undefined> {
     const words = this.#words;
     yield `mark ${words[MARK]}, count ${words[COUNT]}, head ${words[HEAD]}`;
@@ -110,7 +110,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
     }
   }
 
-  /** A word as it will be. */
+  /** Returns a word as it will be after the change. */
   #get(place: number): bigint {
     return this.#changes.get(place) ?? this.#words[place]!;
   }
@@ -142,7 +142,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
       this.#words[end++] = value;
     }
     this.#map.persist(this.#words.subarray(LOG, end));
-    // The log is durable: from here on the changes will be made.
+    // The log is durable, so from here on the changes are certain to be made.
     this.#setMark(this.#changes.size);
     this.#apply();
   }
@@ -152,7 +152,7 @@ export class RedoList implements Disposable, Iterable<[bigint, bigint]> {
     this.#map.persist(this.#words.subarray(MARK, MARK + 1));
   }
 
-  /** Makes the changes of the log. To make some of them twice does no harm. */
+  /** Makes the changes of the log. Making some of them twice does no harm. */
   #apply(): void {
     const words = this.#words;
     for (let i = 0; i < Number(words[MARK]); i++) {

@@ -1,14 +1,14 @@
-// A ring buffer in persistent memory between two processes, one that puts entries
-// in and one that takes them out; examples/ringbuf.ts is a program for it.
+// A ring buffer in persistent memory between two processes: one adds entries, and the
+// other one takes them out; examples/ringbuf.ts is a program for it.
 
 import { type OpenOptions, Pmem2Map } from "@pmem2/pmem2";
 
 const SIGNATURE = 0x5249_4e47n;
-/** What the file systems and partition tables of this world begin within. */
+/** File systems and partition tables have their signatures in this many bytes. */
 const BLANK = 2 ** 20;
 
-// Words of 64 bits. The sizes count once the signature is there. Each position is
-// on a cache line of its own, as the two processes would otherwise wait for each
+// Offsets in words of 64 bits. The sizes are valid once the signature is there. Each
+// position has a cache line of its own: otherwise the two processes would wait for each
 // other's stores.
 const SIGN = 0;
 const ENTRY_SIZE = 1;
@@ -23,7 +23,7 @@ export class RingBuffer implements Disposable {
   readonly capacity: number;
   readonly #map: Pmem2Map;
   readonly #words: BigUint64Array;
-  /** Positions as they are known to be durable. */
+  /** The positions that are known to be durable. */
   readonly #durable = new Map<number, bigint>();
 
   constructor(path: string, entrySize: number, options?: OpenOptions) {
@@ -41,7 +41,7 @@ export class RingBuffer implements Disposable {
     resources.move();
   }
 
-  /** Puts an entry in; false if there is no room. */
+  /** Adds an entry. Returns false if there is no room. */
   push(entry: Uint8Array): boolean {
     if (entry.length > this.entrySize) {
       throw new RangeError(
@@ -49,7 +49,7 @@ export class RingBuffer implements Disposable {
       );
     }
     const written = Atomics.load(this.#words, WRITTEN);
-    // An entry may be overwritten only if it could not be read again.
+    // An entry may be overwritten only if it cannot be read again after a crash.
     const used = written - this.#durablePosition(READ);
     if (used === BigInt(this.capacity)) return false;
     const slot = this.#slot(written);
@@ -59,10 +59,10 @@ export class RingBuffer implements Disposable {
     return true;
   }
 
-  /** The oldest entry, as the memory itself, until it's dropped; null: none. */
+  /** Returns a view on the oldest entry, valid until it is dropped, or null if empty. */
   peek(): Uint8Array | null {
     const read = Atomics.load(this.#words, READ);
-    // What is not durably written might never have been, after a crash.
+    // After a crash, an entry that is not durable may be gone.
     return read === this.#durablePosition(WRITTEN) ? null : this.#slot(read);
   }
 
@@ -83,8 +83,8 @@ export class RingBuffer implements Disposable {
   }
 
   /**
-   * The other process's position. That can be seen before it's durable, but
-   * nothing may be built on it before: so this one makes it durable as well.
+   * Reads the position of the other process. It is visible before it is durable, but may
+   * not be relied upon before that. So this process makes it durable as well.
    */
   #durablePosition(place: number): bigint {
     const position = Atomics.load(this.#words, place);
@@ -100,9 +100,9 @@ export class RingBuffer implements Disposable {
     this.#map.persist(this.#words.subarray(place, place + 1));
   }
 
-  /** Makes a ring buffer of blank memory, or makes sure that it's the same one. */
+  /** Makes a ring buffer of blank memory, or checks that the existing one fits. */
   #claim(path: string): void {
-    // Of two processes that start at once, the first one's sizes hold.
+    // If two processes start at once, the sizes of the first one are used.
     using file = Deno.openSync(path);
     file.lockSync(true);
     const words = this.#words;
@@ -110,7 +110,7 @@ export class RingBuffer implements Disposable {
       words[ENTRY_SIZE] = BigInt(this.entrySize);
       words[CAPACITY] = BigInt(this.capacity);
       this.#map.persist(words.subarray(ENTRY_SIZE, CAPACITY + 1));
-      // Only now: with one of the sizes alone it could never be opened again.
+      // Only now: with only one of the sizes, it could never be opened again.
       words[SIGN] = SIGNATURE;
       this.#map.persist(words.subarray(SIGN, SIGN + 1));
     }
@@ -133,7 +133,7 @@ export class RingBuffer implements Disposable {
     }
   }
 
-  /** Whether nothing is there but sizes, of a claim that was cut short. */
+  /** Whether there are only sizes, from an attempt that was interrupted. */
   #isBlank(): boolean {
     const sizes = 8 * (CAPACITY + 1);
     return this.#map.bytes.subarray(sizes, BLANK).every((byte) => byte === 0);

@@ -6,10 +6,10 @@
 //   deno run --allow-ffi --allow-read=. --allow-write=. \
 //     examples/ringbuf.ts [--size=BYTES] FILE ENTRY_SIZE consume [COUNT]
 //
-// They may start, end and crash in any order. A line that was taken when its
-// consumer crashed may be taken again, and none is lost. With --size the file is
-// made if there is none. There may be one producer and one consumer at a time. The
-// ring buffer itself is in ring_buffer.ts.
+// They may start, end and crash in any order. No line is lost; a line that a consumer
+// had just taken when it crashed may be taken again. With --size, the file is created if
+// it does not exist. There may be one producer and one consumer at a time. The ring
+// buffer itself is in ring_buffer.ts.
 
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -19,7 +19,7 @@ import { RingBuffer } from "./ring_buffer.ts";
 
 export { RingBuffer };
 
-/** Atomics.wait() works on shared memory of this process only. */
+/** Atomics.wait() works only on shared memory of this process. */
 const pause = () => new Promise((resolve) => setTimeout(resolve, 1));
 
 async function produce(ring: RingBuffer): Promise<void> {

@@ -1,5 +1,5 @@
-// Finds a text in a file, which may be larger than the memory: prints where it is.
-// A private map has a view though the file is only read, and nothing is copied.
+// Finds a text in a file, which may be larger than the memory, and prints the offsets.
+// A private map has a view although the file is only read, and nothing is copied.
 //
 //   deno run --allow-ffi --allow-read=. examples/search.ts FILE TEXT
 

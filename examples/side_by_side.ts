@@ -3,8 +3,8 @@
 import { type Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
 
 /**
- * Makes a reservation in which each source lies behind the one before it, mapped
- * read-only, with free pages behind the first if they are asked for.
+ * Makes a reservation with the sources side by side, mapped read-only. If free pages are
+ * asked for, they come after the first source.
  */
 export function mapSideBySide(
   sources: Pmem2Source[],
@@ -13,7 +13,7 @@ export function mapSideBySide(
   const places: number[] = [];
   let end = 0;
   for (const { size, alignment } of sources) {
-    // A map takes whole pages, of which the last may be full only in part.
+    // A map takes whole pages, even if it ends inside the last one.
     const at = Math.ceil(end / alignment) * alignment;
     places.push(at);
     end = at + Math.ceil(size / alignment) * alignment;
@@ -28,7 +28,7 @@ export function mapSideBySide(
   return reservation;
 }
 
-/** To write to a file while it is mapped would take its pages away. */
+/** Refuses to write to a file that is mapped: truncating it would remove its pages. */
 export function checkOutput(output: string, files: string[]): void {
   const identify = (path: string) => {
     const { dev, ino } = Deno.statSync(path);

@@ -1,22 +1,22 @@
-// How to test code that wants persistent memory where there is none: emulatePmem
-// makes an ordinary file pass for it, at each granularity, cuts the power, and
-// cleans up; testCrashes finds what a power cut breaks.
+// How to test code that uses persistent memory on machines that have none. emulatePmem
+// makes maps of ordinary files report each granularity, cuts the power, and cleans up;
+// testCrashes finds what a power cut breaks.
 //
 //   deno test --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=/tmp --allow-write=/tmp \
 //     examples/testing_your_code_test.ts
 //
-// The two permissions for /tmp are for the emulation's files. Code that uses
-// zero-copy views (`bytes`, `buffer`) needs --allow-ffi without a path.
+// The two permissions for /tmp are for the files of the emulation. Code that uses
+// zero-copy views (`bytes`, `buffer`) requires --allow-ffi without a path.
 
 import { Pmem2Error, Pmem2Map } from "@pmem2/pmem2";
 import { emulatePmem, testCrashes } from "@pmem2/pmem2/testing";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 
-/** The code to test: a number that survives a crash, whenever that comes. */
+/** The code to test: a number that survives a crash at any moment. */
 class Counter implements Disposable {
-  // Two slots, the older one is overwritten: one of them is always whole. Each
-  // has a cache line of its own, with the number and its complement.
+  // There are two slots, and the older one is overwritten, so one of them is always
+  // complete. Each has a cache line of its own, with the number and its complement.
   static readonly #slots = [0, 64];
   readonly #map: Pmem2Map;
 
@@ -72,9 +72,9 @@ for (const granularity of ["byte", "cache-line"] as const) {
 }
 
 for (const granularity of ["byte", "cache-line"] as const) {
-  // testCrashes runs `write` once, and then looks at what a power cut would have
-  // left at any moment. An increment that was acknowledged is there, and one that
-  // was cut off may be.
+  // testCrashes runs `write` once, and then checks what a power cut at each moment would
+  // have left. An increment that was acknowledged must be there, and one that was
+  // interrupted may be there.
   Deno.test(`a counter stands a power cut at any moment, at ${granularity} granularity`, async () => {
     await testCrashes<bigint>({
       granularity,
@@ -90,7 +90,7 @@ for (const granularity of ["byte", "cache-line"] as const) {
         const { value } = counter;
         const last = acknowledged.at(-1) ?? 0n;
         assert(value === last || value === last + 1n, `${value}: ${last}`);
-        // It can go on.
+        // The counter still works.
         counter.increment();
         assertEquals(counter.value, value + 1n);
       },

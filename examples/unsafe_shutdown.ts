@@ -1,16 +1,16 @@
-// Tells after a crash whether a file on persistent memory can still be trusted:
-// stores with it which device it is on, how often that had lost power before all
-// was written out, and whether the file is in use.
+// Tells after a crash whether a file on persistent memory can still be trusted. For
+// that, the file stores which device it is on, how many unsafe shutdowns the device had,
+// and whether the file is in use.
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. --allow-write=. examples/unsafe_shutdown.ts write FILE TEXT
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=. examples/unsafe_shutdown.ts read FILE
 //
-// The file must be there: `truncate -s 4096 FILE` makes one.
+// The file must exist: `truncate -s 4096 FILE` makes one.
 //
-// A medium that doesn't count its unsafe shutdowns leaves one question open: what
-// became of a file that was in use.
+// If a medium does not count unsafe shutdowns, one question stays open: whether a file
+// that was in use is intact.
 
 import { Pmem2Error, Pmem2Map, Pmem2Source } from "@pmem2/pmem2";
 import { runProgram, UsageError } from "./program.ts";
@@ -29,7 +29,7 @@ const messages = {
   "unknown": "its last use was interrupted, and the device can't tell the rest",
 } as const;
 
-/** What the file's device says about itself; empty and 0 where it doesn't. */
+/** What the device of a file says about itself; empty and 0 if it says nothing. */
 interface Device {
   readonly id: string;
   readonly shutdowns: bigint;
@@ -46,7 +46,7 @@ function deviceOf(source: Pmem2Source): Device {
   }
 }
 
-/** What the file begins with while it's not in use. */
+/** Returns what the file starts with while it is not in use. */
 function headerOf({ id, shutdowns }: Device): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(TEXT);
   const encoder = new TextEncoder();
@@ -56,7 +56,7 @@ function headerOf({ id, shutdowns }: Device): Uint8Array<ArrayBuffer> {
   return header;
 }
 
-/** What is known of the time when the file was last open. */
+/** Tells what is known about the last time that the file was open. */
 export function judge(
   before: Device & { readonly inUse: boolean },
   now: Device,
@@ -66,7 +66,7 @@ export function judge(
   return now.shutdowns === before.shutdowns ? "sound" : "corrupted";
 }
 
-/** A file with a text, which knows how it was closed. */
+/** A file with a text that tells how it was closed. */
 export class GuardedFile implements Disposable {
   readonly shutdown: keyof typeof messages;
   readonly #map: Pmem2Map;
@@ -101,7 +101,7 @@ export class GuardedFile implements Disposable {
     this.#map.write(bytes, TEXT);
   }
 
-  /** Durable beyond the device's buffers: only then is the file not in use. */
+  /** Deep flushes the text, and only then marks the file as not in use. */
   [Symbol.dispose](): void {
     if (this.#map.writable) {
       this.#map.deepFlush();
@@ -115,7 +115,7 @@ export class GuardedFile implements Disposable {
     this.#map.read(header);
     const view = new DataView(header.buffer);
     if (this.#readText(0, SIGNATURE.length) !== SIGNATURE) {
-      // Its first use may have been cut short.
+      // Its first use may have been interrupted.
       const begun = headerOf(now);
       if (header.every((byte, i) => byte === 0 || byte === begun[i])) {
         return "new";
@@ -131,7 +131,7 @@ export class GuardedFile implements Disposable {
 
   #begin(now: Device): void {
     const header = headerOf(now);
-    // A mark that a crash left stays: never is a file unmarked that was in use.
+    // A mark that a crash has left stays: a file that was in use stays marked.
     this.#map.read(header.subarray(IN_USE, IN_USE + 1), IN_USE);
     this.#map.write(header);
     this.#map.deepFlush(0, TEXT);

@@ -1,10 +1,10 @@
-// Maps files side by side into one reservation, walks it in address order,
-// forwards and backwards, makes a change durable, and draws what is where.
+// Maps files side by side into one reservation, walks it in address order, forwards and
+// backwards, makes a change durable, and draws the reservation.
 //
 //   deno task demo [--svg OUT] [FILE…]
 //
-// Without files it takes the module's own. They are mapped read-only. What it
-// needs at least, on Debian on x86-64 and with the files and OUT in this folder:
+// Without files, it uses those of this module. All files are mapped read-only. On Debian
+// on x86-64, with the files and OUT in this folder, it needs at least:
 //
 //   deno run --allow-ffi=/usr/lib/x86_64-linux-gnu/libpmem2.so.1 \
 //     --allow-read=.,/tmp --allow-write=.,/tmp examples/walk.ts FILE…
@@ -15,7 +15,7 @@ import { layoutSvg } from "./layout_svg.ts";
 import { inspectOptions, printable, runProgram } from "./program.ts";
 import { checkOutput, mapSideBySide } from "./side_by_side.ts";
 
-/** The module's own files. */
+/** Lists the files of this module. */
 function ownFiles(): string[] {
   const root = import.meta.dirname!.replace(/[^/]*$/, "");
   return [`${root}mod.ts`, ...filesIn(`${root}ffi`)];
@@ -37,7 +37,7 @@ function persistChange(): void {
   const path = Deno.makeTempFileSync({ prefix: "walk_" });
   try {
     using map = Pmem2Map.open(path, { size: 4096 });
-    // Durable once write() returns, whatever the medium takes for that.
+    // It is durable when write() returns, whatever the medium requires for that.
     map.write(new TextEncoder().encode("walked"));
     const text = Deno.readTextFileSync(path).slice(0, 6);
     console.log(`Persisted "${text}" in ${path} (${map.granularity})`);
@@ -66,7 +66,7 @@ function walk(args: string[]): void {
   if (sources.length === 0) throw new Error("Cannot walk without any bytes");
 
   const options = inspectOptions();
-  // One free page, so that there is a gap to be seen.
+  // One free page, so that there is a gap to see.
   using reservation = mapSideBySide(sources, 1);
   console.log("Forwards");
   for (const map of reservation) console.log(describe(map));
