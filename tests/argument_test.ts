@@ -339,7 +339,7 @@ Deno.test("a number out of its range is a RangeError that says so", () => {
     assertThrows(
       () => Pmem2Map.unsafeFromExisting(source, address, PAGE, "byte"),
       RangeError,
-      `received ${address}n`,
+      `${address}n`,
     );
   }
   assertEquals(Deno.readFileSync(path), before);
