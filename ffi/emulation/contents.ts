@@ -1,6 +1,6 @@
 /**
- * Reads and writes what files hold, by their descriptors: unlike memory that is
- * mapped, they may be cut short meanwhile.
+ * Reads and writes the contents of files by their descriptors. Unlike with mapped memory,
+ * it does no harm if a file is truncated meanwhile.
  *
  * @module
  */
@@ -13,14 +13,14 @@ import { emptyName, nameOf } from "../c/path_name.ts";
 import { fromCString } from "../c/string.ts";
 import { BLOCK, type Block, Image, ZEROS } from "./image.ts";
 
-/** What is read at once; C writes to it, so it may not move. */
+/** The memory for one read. SAFETY: C writes to it, and it never moves. */
 const chunk = new Uint8Array(new ArrayBuffer(64 * BLOCK));
 let chunkAddress = 0n;
 
 /** The block that was made last. */
 let last = ZEROS;
 
-/** Below this it takes less time to read zeros than to look for holes. */
+/** PERF: below this size, reading zeros takes less time than looking for holes. */
 const SPARSE_FROM = 16 * 1024 ** 2;
 
 function retried(call: string, attempt: () => bigint): number {
@@ -33,8 +33,8 @@ function retried(call: string, attempt: () => bigint): number {
 }
 
 /**
- * Compares the blocks that [`from`, `to`) lies in with an image, and tells those
- * that are others now. The image is the caller's to change.
+ * Compares the blocks of the range [`from`, `to`) with an image, and reports those that
+ * have changed. The caller must update the image.
  */
 export function readChanges(
   fd: number,
@@ -66,12 +66,12 @@ export function readChanges(
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** Where the next data, or hole, starts; null: nowhere. */
+/** Returns where the next data, or hole, starts, or null if there is none. */
 function seek(fd: number, from: number, whence: number): number | null {
   const { lseek } = contentFunctions();
   const found = Number(lseek(fd, BigInt(from), whence));
   if (found >= 0) return found;
-  // A file system that can't tell has data all over.
+  // A file system that cannot tell has data everywhere.
   if (lastErrno() !== errnoOf("ENXIO")) {
     return whence === SEEK_DATA ? from : null;
   }
@@ -113,7 +113,7 @@ function readChunk(
     const known = image.get(index);
     const address = chunkAddress + BigInt(start);
     if (memcmp(address, known, BigInt(BLOCK)) === 0) continue;
-    // Programs that fill memory make many blocks alike.
+    // Programs that fill memory make many equal blocks.
     let block = [ZEROS, last].find((one) =>
       memcmp(address, one, BigInt(BLOCK)) === 0
     );
@@ -134,7 +134,7 @@ export function readBlock(fd: number, index: number): Block {
   return found;
 }
 
-/** Writes one block of an image of this size. */
+/** Writes a block of an image that has this size. */
 export function writeBlock(
   fd: number,
   index: number,
@@ -158,12 +158,12 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const O_NOFOLLOW = 0o400000;
 
-/** A descriptor of one's own for an open file, for writing if that may be. */
+/** Opens the file of a descriptor again, for writing if that is permitted. */
 export function reopen(fd: number): number {
   return openName(`/proc/self/fd/${fd}`, O_CLOEXEC);
 }
 
-/** The same for a file's name, which may be no link. */
+/** Opens a file by its path, which must not be a link. */
 export function openDescriptor(path: string): number {
   return openName(path, O_CLOEXEC | O_NOFOLLOW);
 }
@@ -177,7 +177,7 @@ function openName(path: string, flags: number): number {
   throw new Pmem2Error(-lastErrno(), "open", path);
 }
 
-/** Makes a file this long. */
+/** Sets the size of a file. */
 export function truncate(fd: number, size: number): void {
   const { ftruncate } = contentFunctions();
   retried("ftruncate", () => BigInt(ftruncate(fd, BigInt(size))));
@@ -189,7 +189,7 @@ export function closeDescriptor(fd: number): void {
 
 const nameBuffer = new Uint8Array(new ArrayBuffer(4096));
 
-/** The path of an open file, without links; null if it was removed. */
+/** Returns the path of an open file, without links. */
 export function pathOfDescriptor(fd: number): string | null {
   const { readlink } = contentFunctions();
   const size = BigInt(nameBuffer.length);
@@ -199,16 +199,16 @@ export function pathOfDescriptor(fd: number): string | null {
   return fromCString(nameBuffer.slice(0, length));
 }
 
-/** What statx(2) tells of a file. */
+/** What statx(2) tells about a file. */
 export interface FileStatus {
-  /** Which file it is, whatever its names are. */
+  /** Identifies the file, whatever its names are. */
   readonly key: string;
   readonly size: number;
   readonly links: number;
   readonly mode: number;
-  /** When anything of it was changed last, in nanoseconds. */
+  /** When the file was changed last, in nanoseconds. */
   readonly changed: bigint;
-  /** When its contents were. */
+  /** When its contents were changed last, in nanoseconds. */
   readonly modified: bigint;
 }
 
@@ -216,14 +216,14 @@ const statxBuffer = new DataView(new ArrayBuffer(256));
 let statxAddress = 0n;
 const AT_FDCWD = -100;
 
-/** What an open file is. */
+/** Returns the status of an open file. */
 export function statusOfDescriptor(fd: number): FileStatus {
   const status = statusOf(fd, emptyName());
   if (status === null) throw new Pmem2Error(-lastErrno(), "statx");
   return status;
 }
 
-/** What has this name, a link included; null if nothing has. */
+/** Returns the status of a file or link by its path, or null if there is none. */
 export function statusOfPath(path: string): FileStatus | null {
   return statusOf(AT_FDCWD, nameOf(path));
 }

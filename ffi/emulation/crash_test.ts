@@ -1,5 +1,5 @@
 /**
- * Runs a program once, and looks at what a power cut at any moment would have left.
+ * Runs a program once, and checks what a power cut at each moment would have left.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import type { FileModel } from "./model.ts";
 import { type Moment, Recording } from "./recording.ts";
 import { type Entry, TreeWriter } from "./tree.ts";
 
-/** What to run, and how often to look. */
+/** What to run, and what to check. */
 export interface CrashTest<T> {
   readonly setup: () => unknown;
   readonly write: (acknowledge: (value: T) => void) => unknown;
@@ -32,7 +32,7 @@ export interface CrashTest<T> {
   readonly only: { readonly moment: number; readonly state: number } | null;
 }
 
-/** Runs it in the directory of a medium, which is nobody else's. */
+/** Runs a test in the directory of a medium, which nobody else uses. */
 export async function runCrashTest<T>(
   medium: Medium,
   test: CrashTest<T>,
@@ -56,7 +56,7 @@ export async function runCrashTest<T>(
   return await new Checks(medium, test, recording, acknowledged).run();
 }
 
-/** A call that was not awaited may still be under way. */
+/** Waits for asynchronous flushes that were not awaited. */
 async function flushesEnd(medium: Medium): Promise<void> {
   for (let i = 0; i < 100; i++) {
     if (medium.maps().every(({ pendingFlushes }) => pendingFlushes === 0)) {
@@ -69,8 +69,8 @@ async function flushesEnd(medium: Medium): Promise<void> {
 /**
  * Closes what was left open.
  *
- * @returns Whether nothing was: who leaves a map open may leave a lock on its file,
- * too, or have given its memory to somebody else.
+ * @returns Whether nothing was open. Code that leaves a map open may also leave a lock on
+ * the file, or may have transferred the memory.
  */
 function close(medium: Medium): boolean {
   const none = medium.maps().length === 0;
@@ -79,7 +79,7 @@ function close(medium: Medium): boolean {
   return none;
 }
 
-/** How many ranges a CrashError tells of. */
+/** How many ranges a CrashError lists. */
 const TOLD = 100;
 
 class Checks<T> {
@@ -89,7 +89,7 @@ class Checks<T> {
   readonly #acknowledged: readonly T[];
   readonly #writer: TreeWriter;
   #states = 0;
-  /** Whether somebody may still have a hold of the files that are there. */
+  /** Whether the files must be made anew, since someone may still hold the existing ones. */
   #fresh = false;
 
   constructor(
@@ -168,7 +168,7 @@ class Checks<T> {
     }
   }
 
-  /** The first state loses all, the second keeps all. */
+  /** Decides what is kept: nothing in the first state, everything in the second. */
   #fates(
     pending: readonly PendingFile<Entry>[],
     moment: number,
@@ -179,7 +179,7 @@ class Checks<T> {
     if (state === 0) return new Uint8Array(count);
     if (state === 1) return new Uint8Array(count).fill(KEPT);
     const random = new Random(seed, moment, state);
-    // Where there are no more than can be looked at, each is.
+    // If there are few enough states, each of them is checked.
     const mask = state - 1;
     const fates = 2 ** count <= states && mask < 2 ** count - 1
       ? Uint8Array.from({ length: count }, (_, i) => mask >> i & 1)
@@ -220,7 +220,7 @@ class Checks<T> {
   }
 }
 
-/** What was pending in the files that are there. */
+/** Returns what was pending in the files that exist. */
 function pendingOf(
   tree: readonly Entry[],
   models: ReadonlyMap<string, FileModel>,

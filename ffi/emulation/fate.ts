@@ -1,5 +1,5 @@
 /**
- * What becomes of what was pending when the power went.
+ * Decides which pending stores a power cut keeps.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { PendingBlock } from "./model.ts";
 
 export const LOST = 0;
 export const KEPT = 1;
-/** Kept as it was when it was flushed, though it was stored to again. */
+/** Kept as it was when it was flushed, although it was stored to again. */
 const KEPT_EARLIER = 2;
 
 /** What is pending in one file. */
 export interface PendingFile<File> {
   readonly file: File;
-  /** Bytes of what is kept or lost as a whole. */
+  /** How many bytes are kept or lost as a whole. */
   readonly unit: number;
   readonly blocks: readonly PendingBlock[];
 }
@@ -67,10 +67,10 @@ export class Random {
 }
 
 /**
- * Decides for each unit, in the order of the files. States that lose or keep
- * nearly everything find most, so those are made first and most often.
+ * Decides for each unit, in the order of the files. States that lose or keep nearly
+ * everything find most mistakes, so they come first and most often.
  *
- * @param state Which of the arbitrary states, from 0 on.
+ * @param state The number of the arbitrary state, from 0.
  */
 export function arbitraryFates(
   count: number,
@@ -90,7 +90,7 @@ export function arbitraryFates(
       break;
     }
     case 2: {
-      // Up to some place, or from there on.
+      // Everything before a random place, or everything after it.
       const cut = random.below(count);
       if (random.below(2) === 0) fates.fill(KEPT, 0, cut);
       else fates.fill(KEPT, cut);
@@ -106,7 +106,7 @@ export function arbitraryFates(
   return fates;
 }
 
-/** What is kept may be so as it was flushed, where that was something else. */
+/** Lets some units be kept as they were when they were flushed, if that differs. */
 export function keepEarlier(
   files: readonly PendingFile<unknown>[],
   fates: Uint8Array,
@@ -127,7 +127,7 @@ export function keepEarlier(
   }
 }
 
-/** The blocks of a file that are then others than the durable ones. */
+/** Returns the blocks of each file that differ from the durable ones after the power cut. */
 export function blocksAfter<File>(
   files: readonly PendingFile<File>[],
   fates: Uint8Array,
@@ -180,7 +180,7 @@ function isAll(fates: Uint8Array, fate: number): boolean {
   return true;
 }
 
-/** A range of a file that was pending, and what became of it. */
+/** A range of a file that was pending, and whether it was kept. */
 export interface Fate<File> {
   readonly file: File;
   readonly offset: number;
@@ -188,7 +188,7 @@ export interface Fate<File> {
   readonly kept: boolean;
 }
 
-/** What became of it, in ranges, up to a number of them. */
+/** Lists what was kept and lost in ranges, up to `limit` of them. */
 export function listFates<File>(
   files: readonly PendingFile<File>[],
   fates: Uint8Array,

@@ -1,19 +1,19 @@
 /**
- * What a file holds, in blocks that many images can share: none is ever changed,
- * it's replaced.
+ * The contents of a file, in blocks that images can share. A block is never changed, only
+ * replaced.
  *
  * @module
  */
 
-/** Bytes in a block, whatever the system's pages are. */
+/** The size of a block in bytes, whatever the page size is. */
 export const BLOCK = 4096;
 
-/** 4,096 bytes over a buffer of their own, never to be changed. */
+/** A block of 4,096 bytes with a buffer of its own. It must not be changed. */
 export type Block = Uint8Array<ArrayBuffer>;
 
 export const ZEROS: Block = new Uint8Array(BLOCK);
 
-/** A block as integers of 32 bits. */
+/** Returns a block as integers of 32 bits. */
 export function wordsOf(block: Block): Int32Array {
   return new Int32Array(block.buffer);
 }
@@ -41,7 +41,7 @@ export class Image {
     else this.blocks.set(index, block);
   }
 
-  /** What is past the end is gone, and would be zeros if the file grew again. */
+  /** Changes the size. What was past the new end becomes zeros if the file grows again. */
   resize(size: number): void {
     const shorter = size < this.size;
     this.size = size;
@@ -56,7 +56,7 @@ export class Image {
   }
 }
 
-/** A block that has [`from`, `to`) of another one. */
+/** Makes a block with the range [`from`, `to`) of another one. */
 export function merge(
   block: Block,
   other: Block,

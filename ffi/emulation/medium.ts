@@ -1,6 +1,5 @@
 /**
- * An emulated medium: a directory, and what is durable of the files in it that are
- * mapped.
+ * An emulated medium: a directory, and what is durable in its files that are mapped.
  *
  * @module
  */
@@ -42,13 +41,13 @@ import { type Block, Image } from "./image.ts";
 import { FileModel } from "./model.ts";
 import { operate, type Operation } from "./operation.ts";
 
-/** Those that are in force; the last one counts. */
+/** The active media. The last one determines the granularity of new maps. */
 const media: Medium[] = [];
 
-/** The files that are known, of all of them. */
+/** The known files of all media. */
 const files = new Map<string, EmulatedFile>();
 
-/** Writes down what happens, for it to be done again. */
+/** Records what happens, so that it can be replayed. */
 export interface Journal {
   tracked(file: EmulatedFile): void;
   changed(
@@ -58,23 +57,23 @@ export interface Journal {
     durableToo: boolean,
   ): void;
   resized(file: EmulatedFile, size: number): void;
-  /** All of it is durable, and nothing is pending. */
+  /** Everything in the file is durable, and nothing is pending. */
   crashed(file: EmulatedFile): void;
-  /** The power may go here. */
+  /** A moment at which the power may go. */
   moment(stack: Error): void;
   operated(file: EmulatedFile, operation: Operation): void;
 }
 
-/** A file that is, or was, mapped. It's its device and inode, not its name. */
+/** A file that is, or was, mapped. It is identified by device and inode. */
 export class EmulatedFile {
   readonly key: string;
   readonly fd: number;
   medium: Medium | null;
-  /** Null where all that is stored is durable, and nobody wants to know more. */
+  /** Null if all stores are durable at once and nothing is recorded. */
   model: FileModel | null = null;
   granularity: number;
   readonly maps = new Set<NativeMap>();
-  /** It may have been stored to since it was looked at. */
+  /** Whether maps that are closed now may have stored to it since the last look. */
   #unseen = false;
 
   constructor(
@@ -94,7 +93,7 @@ export class EmulatedFile {
     return this.#unseen;
   }
 
-  /** Takes what the file holds for durable, if it isn't known yet. */
+  /** Starts to track the file, whose contents count as durable. */
   start(path: string | null = null): FileModel {
     if (this.model === null) {
       const expected = path === null ? null : this.medium!.expected(path);
@@ -114,11 +113,11 @@ export class EmulatedFile {
   }
 
   /**
-   * Looks for what was stored since the last time: that isn't durable. What was
-   * written without a map, when there was none, is.
+   * Looks for stores since the last time, which are not durable. What was written while
+   * there was no map is durable.
    *
-   * @param storing Whether there was a store to this file just now, which was
-   * cut off: part of it may be missing then at byte granularity, too.
+   * @param storing Whether a store to this file was just interrupted. Then a part of it may
+   * be missing, even at byte granularity.
    */
   look(from = 0, to = Infinity, storing = false): void {
     const durable = this.granularity === BYTE && !storing;
@@ -148,12 +147,12 @@ export class EmulatedFile {
     this.maps.add(map);
   }
 
-  /** A map is closed; null: it could not be made. */
+  /** Removes a map that is closed, or null if it could not be made. */
   remove(map: NativeMap | null): void {
     const { medium } = this;
     const crashing = medium === null || medium.crashing;
     if (!crashing) {
-      // While it's still one of them.
+      // Before the map is removed.
       if (medium.hasty) this.#unseen = true;
       else this.look();
     }
@@ -163,12 +162,12 @@ export class EmulatedFile {
     if (this.model === null || this.model.pending().length === 0) this.forget();
   }
 
-  /** What was stored by maps that are closed has been seen. */
+  /** Records that the stores of closed maps have been seen. */
   seen(): void {
     this.#unseen = false;
   }
 
-  /** Nothing more is to be known of it. */
+  /** Stops tracking the file. */
   forget(): void {
     if (this.medium === null) return;
     this.medium.files.delete(this);
@@ -179,18 +178,18 @@ export class EmulatedFile {
   }
 }
 
-/** What `emulatePmem` makes. */
+/** The medium that `emulatePmem` makes. */
 export class Medium {
   readonly granularity: number;
-  /** Its path without links. */
+  /** The path of the directory, without links. */
   readonly directory: string;
   readonly files = new Set<EmulatedFile>();
   journal: Journal | null = null;
-  /** Its maps are being closed by a power cut. */
+  /** Whether a power cut is closing the maps. */
   crashing = false;
-  /** What is pending when a file's last map is closed is found out later. */
+  /** PERF: whether what is pending is determined later, not when a map is closed. */
   hasty = false;
-  /** What a file probably holds that nobody has mapped yet, and whether that's sure. */
+  /** Returns the expected contents of a file that is not mapped yet, and whether they are certain. */
   expected: (path: string) => { image: Image; sure: boolean } | null = () =>
     null;
 
@@ -205,23 +204,23 @@ export class Medium {
     return path !== null && path.startsWith(`${this.directory}/`);
   }
 
-  /** The models of all of its files. */
+  /** Lists the models of all files of the medium. */
   *models(): Generator<FileModel> {
     for (const { model } of this.files) if (model !== null) yield model;
   }
 
-  /** Looks at all files; one of them may have been stored to just now. */
+  /** Looks at all files. A store to one of them may just have been interrupted. */
   look(storing?: EmulatedFile): void {
     for (const file of this.files) file.look(0, Infinity, file === storing);
   }
 
-  /** What is in the files is durable. */
+  /** Makes everything in the files durable. */
   settle(): void {
     this.look();
     for (const model of this.models()) model.settle();
   }
 
-  /** Everything that happens is written down from here on; null ends it. */
+  /** Records everything that happens from now on; null ends the record. */
   record(journal: Journal | null): void {
     this.journal = journal;
     if (journal === null) return;
@@ -231,19 +230,19 @@ export class Medium {
     }
   }
 
-  /** The maps that a power cut would close. */
+  /** Lists the maps that a power cut would close. */
   maps(): NativeMap[] {
     return this.#affected().flatMap((file) => [...file.maps]);
   }
 
-  /** Files of an emulation in this one's directory are in both. */
+  /** Lists the files of this medium, and those of a medium inside of its directory. */
   #affected(): EmulatedFile[] {
     return [...files.values()].filter((file) =>
       file.medium === this || this.contains(pathOfDescriptor(file.fd))
     );
   }
 
-  /** A power cut. The maps can be closed, or else nothing has happened yet. */
+  /** Cuts the power. The caller has checked that all maps can be closed. */
   crash(pending: "lost" | "kept" | number): void {
     const affected = this.#affected();
     for (const file of affected) file.look();
@@ -280,7 +279,7 @@ export class Medium {
     }
   }
 
-  /** Closes the maps of its files, whatever becomes of what was stored. */
+  /** Closes the maps of the files, without looking at what was stored. */
   closeMaps(which: (map: NativeMap) => boolean = () => true): void {
     this.crashing = true;
     try {
@@ -293,7 +292,7 @@ export class Medium {
     }
   }
 
-  /** Nothing is known any more of its files; maps stay. */
+  /** Stops tracking all files. Their maps stay open. */
   forgetFiles(): void {
     for (const file of this.files) file.forget();
   }
@@ -305,7 +304,7 @@ export class Medium {
   }
 }
 
-/** What a new map of a source has of the media that are in force. */
+/** Returns the emulated medium of a new map. */
 function emulate(
   source: NativeSource,
   settings: MapSettings,
@@ -317,7 +316,7 @@ function emulate(
     : new MapOfFile(file, granularity, settings.offset);
 }
 
-/** The file of a descriptor, if it's in one of the directories. */
+/** Returns the file of a descriptor, or null if it is in none of the directories. */
 function fileOf(fd: number, granularity: number): EmulatedFile | null {
   const status = statusOfDescriptor(fd);
   let file = files.get(status.key);
@@ -351,7 +350,7 @@ function mediumOf(path: string | null, status: FileStatus): Medium | null {
   return media.find(({ directory }) => hasLink(directory, status.key)) ?? null;
 }
 
-/** Whether a directory has a link to the file. */
+/** Whether a directory contains a hard link to the file. */
 function hasLink(directory: string, key: string): boolean {
   return Deno.readDirSync(directory).some(({ name, isDirectory }) => {
     const path = `${directory}/${name}`;
@@ -359,7 +358,7 @@ function hasLink(directory: string, key: string): boolean {
   });
 }
 
-/** A map of a file that is on another medium, which has its own persistence. */
+/** A map of a file outside of the directories. The real medium makes stores durable. */
 class Elsewhere implements EmulatedMap {
   readonly granularity: number;
   readonly persistence = null;
@@ -372,9 +371,9 @@ class Elsewhere implements EmulatedMap {
   closed(): void {}
 }
 
-/** Resolves later, in the order of the calls, whatever the machine is doing. */
+/** Resolves later, in the order of the calls, however busy the machine is. */
 async function later(): Promise<void> {
-  // After what awaits something that is done already.
+  // Later than code that awaits a promise that is already resolved.
   for (let i = 0; i < 8; i++) await undefined;
 }
 
@@ -382,12 +381,12 @@ const once = new Set([null]);
 const forEach = once.forEach.bind(once);
 
 /**
- * Calls a function that V8 is not to take into its callers.
+ * Calls a function in a way that V8 does not inline.
  *
- * PERF: what V8 inlines is limited, and the emulation's code would take the place
- * of an ordinary map's: in a process that has had an emulation persist would take
- * 18.6 ns there, and so takes 14.2 as in others; write of 64 bytes takes 46 to 57
- * ns instead of 38 all the same (Deno 2.9.6).
+ * PERF: V8 inlines a limited amount of code, and the code of the emulation would take the
+ * place of that of ordinary maps. In a process that has had an emulation, their persist
+ * would take 18.6 ns. With this it takes 14.2 ns, as in other processes; a write of 64
+ * bytes still takes 46 to 57 ns instead of 38 (Deno 2.9.6).
  */
 function apart(call: () => void): void {
   forEach(call);
@@ -421,7 +420,7 @@ class MapOfFile implements EmulatedMap, EmulatedPersistence {
     return { from, to: from + Number(size) };
   }
 
-  /** Nothing of the caller's runs in here: his stack is read when it's shown. */
+  /** Does an operation. None of the caller's code runs here: V8 formats the stack later. */
   #operate(
     operation: Operation,
     { stack, storing = false }: { stack?: Error; storing?: boolean } = {},
@@ -524,13 +523,13 @@ class MapOfFile implements EmulatedMap, EmulatedPersistence {
     apart(() => {
       const address = add(memory.address, offset);
       this.#beforeStore();
-      // An i32 is not −0, which is a byte all the same.
+      // −0 passes as a byte, but is not an i32.
       loaderFunctions().memset(address, value | 0, BigInt(length));
       this.#stored(address, length, flags);
     });
   }
 
-  /** What was stored before is durable, where the store itself may be torn. */
+  /** Records that earlier stores are durable at byte granularity, unlike the next store. */
   #beforeStore(): void {
     const { medium, granularity } = this.#file;
     if (granularity === BYTE && medium?.journal) medium.look();
@@ -553,7 +552,7 @@ class MapOfFile implements EmulatedMap, EmulatedPersistence {
 const { captureStackTrace } = Error;
 const { set: setProperty } = Reflect;
 
-/** Where the caller is; V8 makes a text of it when that is read. */
+/** Captures the stack of the caller. V8 formats it when it is read. */
 function stackHere(): Error {
   const limit = Error.stackTraceLimit;
   setProperty(Error, "stackTraceLimit", 30);

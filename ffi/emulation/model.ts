@@ -1,6 +1,6 @@
 /**
- * What of a file is durable, and what is not yet: what libpmem2 promises of each
- * granularity, and no more.
+ * Models what is durable in a file, and what is not yet: exactly what libpmem2 guarantees
+ * for each granularity.
  *
  * @module
  */
@@ -10,27 +10,27 @@ import { BLOCK, type Block, type Image, merge, wordsOf } from "./image.ts";
 
 const CACHE_LINE_SIZE = 64;
 
-/** What a store is made of when it's torn. */
+/** The units in which stores are kept or lost, in bytes. */
 const WORD = 8;
 const SECTOR = 512;
 
-/** Contents that were flushed and aren't durable yet. */
+/** Contents that were flushed and are not durable yet. */
 interface Capture {
   readonly from: number;
   readonly to: number;
   readonly blocks: ReadonlyMap<number, Block>;
-  /** What it is waiting for: null for the next drain. */
+  /** The asynchronous flush that makes it durable, or null for the next drain. */
   readonly ticket: object | null;
 }
 
-/** A block of which parts are pending. */
+/** A block with parts that are pending. */
 export interface PendingBlock {
   readonly index: number;
-  /** The numbers of the units in the block that are, in ascending order. */
+  /** The numbers of the pending units in the block, in ascending order. */
   readonly units: readonly number[];
   readonly durable: Block;
   readonly memory: Block;
-  /** What else its units may have become, as it was flushed when it was that. */
+  /** Earlier contents that were flushed, and that a power cut may leave as well. */
   readonly others: readonly { from: number; to: number; block: Block }[];
 }
 
@@ -38,14 +38,14 @@ export interface PendingBlock {
 export class FileModel {
   /** The store granularity of its maps. */
   granularity: number;
-  /** What is there after a power cut, for sure. */
+  /** What is certain to be there after a power cut. */
   readonly durable: Image;
-  /** What its maps show. */
+  /** What the maps show. */
   readonly memory: Image;
   readonly #pageSize: number;
   /** Blocks that may differ. */
   readonly #dirty = new Set<number>();
-  /** In the order in which they were flushed. */
+  /** The captures, in the order in which they were flushed. */
   #captures: Capture[] = [];
 
   constructor(
@@ -75,7 +75,7 @@ export class FileModel {
     return model;
   }
 
-  /** Bytes of what is kept or lost as a whole. */
+  /** How many bytes are kept or lost as a whole. */
   get unit(): number {
     return this.granularity === PAGE ? SECTOR : WORD;
   }
@@ -88,7 +88,7 @@ export class FileModel {
     }
   }
 
-  /** A store has changed a block; or something else, what is durable as well. */
+  /** Records that a block has changed. With `durableToo`, the change is durable. */
   change(index: number, block: Block, durableToo: boolean): void {
     const before = this.memory.get(index);
     this.memory.set(index, block);
@@ -102,7 +102,7 @@ export class FileModel {
     this.#mark(index);
   }
 
-  /** The size of a file is durable at once. */
+  /** Changes the size, which is durable at once. */
   resize(size: number): void {
     this.durable.resize(size);
     this.memory.resize(size);
@@ -111,24 +111,24 @@ export class FileModel {
     this.#mark(last);
   }
 
-  /** The contents of the lines, or pages, that a range lies in are on their way. */
+  /** Flushes the cache lines of a range, or makes its pages durable. */
   flush(from: number, to: number): void {
     if (this.granularity === PAGE) this.flushNow(from, to);
     else this.capture(from, to, null);
   }
 
-  /** They are there, whatever else is on its way. */
+  /** Makes the cache lines or pages of a range durable. */
   flushNow(from: number, to: number): void {
     this.#finish(this.capture(from, to, null));
   }
 
-  /** They are there when {@linkcode FileModel.arrive} says so. */
+  /** Captures cache lines or pages, which {@linkcode FileModel.arrive} makes durable. */
   capture(from: number, to: number, ticket: object | null): Capture {
     const size = this.granularity === PAGE ? this.#pageSize : CACHE_LINE_SIZE;
     const start = Math.floor(from / size) * size;
     const end = Math.min(Math.ceil(to / size) * size, this.memory.size);
     const blocks = new Map<number, Block>();
-    // What is as before, too, if something else is on its way to the same place.
+    // Unchanged blocks are included if an earlier capture covers them.
     for (
       const index of [
         ...this.#dirty,
@@ -144,7 +144,7 @@ export class FileModel {
     return capture;
   }
 
-  /** What was captured with this ticket is there; null: what was flushed. */
+  /** Makes the captures with this ticket durable; null stands for those of flushes. */
   arrive(ticket: object | null): void {
     for (
       const capture of this.#captures.filter((one) => one.ticket === ticket)
@@ -158,20 +158,20 @@ export class FileModel {
     for (const [index, block] of blocks) {
       const start = Math.max(from - index * BLOCK, 0);
       const end = Math.min(to - index * BLOCK, BLOCK);
-      // What is left of a capture may lie in other blocks.
+      // The rest of a capture may lie in other blocks.
       if (start >= end) continue;
       const durable = this.durable.get(index);
       this.durable.set(index, merge(durable, block, start, end));
       this.#mark(index);
     }
-    // What was on its way to the same place before must not arrive later.
+    // Earlier captures of the same range must not arrive after this one.
     const at = this.#captures.indexOf(capture);
     this.#captures = this.#captures.flatMap((one, i) =>
       i === at ? [] : i < at ? without(one, from, to) : [one]
     );
   }
 
-  /** All that the maps show is durable. */
+  /** Makes everything durable that the maps show. */
   settle(): void {
     for (const index of this.#dirty) {
       this.durable.set(index, this.memory.get(index));
@@ -180,7 +180,7 @@ export class FileModel {
     this.#captures = [];
   }
 
-  /** What is not durable yet. */
+  /** Lists what is not durable yet. */
   pending(): PendingBlock[] {
     const pending: PendingBlock[] = [];
     for (const index of [...this.#dirty].sort((a, b) => a - b)) {
@@ -204,7 +204,7 @@ export class FileModel {
   }
 }
 
-/** What is left of it where something newer is there. */
+/** Returns what is left of a capture without a range. */
 function without(capture: Capture, from: number, to: number): Capture[] {
   if (capture.to <= from || to <= capture.from) return [capture];
   return [
@@ -213,7 +213,7 @@ function without(capture: Capture, from: number, to: number): Capture[] {
   ].filter((part) => part.from < part.to);
 }
 
-/** The units in which two blocks differ. */
+/** Returns the units in which two blocks differ. */
 function differing(one: Block, other: Block, unit: number): number[] {
   const [a, b] = [wordsOf(one), wordsOf(other)];
   const units: number[] = [];
@@ -226,7 +226,7 @@ function differing(one: Block, other: Block, unit: number): number[] {
   return units;
 }
 
-/** A block with the bytes that two others differ in. */
+/** Returns a block with the changes from `before` to `after`. */
 function withChanges(block: Block, before: Block, after: Block): Block {
   const changed = block.slice();
   for (let i = 0; i < BLOCK; i++) {

@@ -1,6 +1,6 @@
 /**
- * What makes stores durable, as a record of it: done once to a file as it is, and
- * again when the states are made that a power cut could have left.
+ * Operations that make stores durable, as records. They are applied once when they
+ * happen, and again when the states after a power cut are made.
  *
  * @module
  */
@@ -15,23 +15,23 @@ export type Operation =
     readonly to: number;
   }
   | { readonly kind: "drain" }
-  /** A store that isn't flushed. */
+  /** A store that is not flushed. */
   | { readonly kind: "store" }
-  /** An asynchronous flush begins … */
+  /** An asynchronous flush starts … */
   | {
     readonly kind: "begin";
     readonly from: number;
     readonly to: number;
     readonly ticket: object;
   }
-  /** … and ends; like persist it drains, like deepFlush it doesn't. */
+  /** … and ends. It drains like persist, or does not, like deepFlush. */
   | {
     readonly kind: "end";
     readonly ticket: object;
     readonly drains: boolean;
   };
 
-/** Does it to a file, and to all others as far as it's a drain. */
+/** Applies an operation to a file, and a drain to all files. */
 export function operate(
   operation: Operation,
   model: FileModel,
@@ -55,7 +55,7 @@ export function operate(
     operation.kind === "end" && operation.drains;
   for (const one of all) {
     if (drains) one.arrive(null);
-    // There what is stored is durable.
+    // At byte granularity, stores are durable at once.
     if (one.granularity === BYTE) one.settle();
   }
 }

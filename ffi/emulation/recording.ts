@@ -1,6 +1,5 @@
 /**
- * What happened to the files of an emulation, from the start to the end: done
- * again, it stops at each moment.
+ * Records what happens to the files of an emulation, and replays it moment by moment.
  *
  * @module
  */
@@ -14,7 +13,7 @@ import { type Entry, TreeReader } from "./tree.ts";
 
 /** A moment at which the power may go. */
 export interface Moment {
-  /** Where something became durable next; null at the end. */
+  /** The stack of the call that made something durable next; null at the end. */
   readonly stack: Error | null;
   readonly tree: readonly Entry[];
   /** How many values had been acknowledged. */
@@ -55,11 +54,11 @@ type Event =
 const MOST_HELD = 64 * 1024 ** 2 / BLOCK;
 
 /**
- * A record of it.
+ * A record of what happened.
  *
- * It holds what the files held at the start, and then each block as it was when it
- * was changed: what was pending at a moment is found out when that is done again,
- * since all of it for each moment would take far more memory.
+ * It contains the files at the start, and each block that was changed. What was pending
+ * at a moment is determined by the replay: recording it for each moment would take far
+ * more memory.
  */
 export class Recording implements Journal, Disposable {
   readonly #events: Event[] = [];
@@ -86,7 +85,7 @@ export class Recording implements Journal, Disposable {
     medium.record(this);
   }
 
-  /** How many moments there are. */
+  /** The number of moments. */
   get moments(): number {
     return this.#moments;
   }
@@ -138,7 +137,7 @@ export class Recording implements Journal, Disposable {
     this.#spill[Symbol.dispose]();
   }
 
-  /** Each moment, and what the files that were mapped were like at it. */
+  /** Lists each moment, with the models of the mapped files at that moment. */
   *replay(): Generator<[Moment, ReadonlyMap<string, FileModel>]> {
     const models = new Map<string, FileModel>();
     for (const event of this.#events) {

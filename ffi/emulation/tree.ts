@@ -1,5 +1,5 @@
 /**
- * A directory with all that is in it: remembered, and made again.
+ * Reads a directory with everything in it, and makes it again.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
 } from "./contents.ts";
 import { Image, ZEROS } from "./image.ts";
 
-/** Something in a directory, by its path in it. */
+/** An entry of a directory, with its path in the directory. */
 export type Entry =
   & { readonly path: string; readonly mode: number }
   & (
@@ -25,22 +25,22 @@ export type Entry =
     | {
       readonly kind: "file";
       readonly key: string;
-      /** Null where the file is known better than by looking at it. */
+      /** The contents, or null if a model of the file exists. */
       readonly image: Image | null;
     }
   );
 
-/** How long a file's time of change may stand still, in nanoseconds. */
+/** The resolution of the times of files, in nanoseconds. */
 const TICK = 50_000_000n;
 
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 const PERMISSIONS = 0o777;
 
-/** Looks at a directory again and again. */
+/** Reads a directory repeatedly. */
 export class TreeReader {
   readonly #directory: string;
-  /** Contents, and when the file had been changed last when they were read. */
+  /** The contents of files, and when each was last changed before it was read. */
   readonly #known = new Map<
     string,
     { changed: bigint; sure: boolean; image: Image }
@@ -50,7 +50,7 @@ export class TreeReader {
     this.#directory = directory;
   }
 
-  /** What is there now; the contents of all files but those that are known. */
+  /** Reads all entries, with the contents of all files that are not known. */
   read(isKnown: (key: string) => boolean): Entry[] {
     const entries: Entry[] = [];
     this.#read("", isKnown, entries);
@@ -106,23 +106,23 @@ export class TreeReader {
   }
 }
 
-/** A file that is there from the last time. */
+/** A file that the last call has written. */
 interface WrittenFile {
   readonly fd: number;
   readonly key: string;
   image: Image;
 }
 
-/** So many files are kept open, to be made again with what has changed alone. */
+/** PERF: up to this number, files are kept open, and only changes are written to them. */
 const MAX_OPEN = 64;
 
 /**
- * Files that were written get this time of modification: it's another one as soon
- * as anybody writes to them.
+ * The modification time that written files are given. It changes as soon as anyone writes
+ * to them.
  */
 const LONG_AGO = 1;
 
-/** Makes a directory again and again, with files that differ in little. */
+/** Makes a directory repeatedly, with files that differ little. */
 export class TreeWriter {
   readonly #directory: string;
   #files = new Map<string, WrittenFile>();
@@ -133,12 +133,12 @@ export class TreeWriter {
   }
 
   /**
-   * Makes the directory what the entries say.
+   * Makes the directory as the entries say.
    *
-   * PERF: to make a file of 1 MiB and to remove it takes four times as long as to
-   * see what was changed of it and to write that.
+   * PERF: creating and removing a file of 1 MiB takes four times as long as finding out
+   * what has changed in it and writing that.
    *
-   * @param fresh Whether all files have to be new ones.
+   * @param fresh Whether all files must be new.
    */
   write(
     entries: readonly Entry[],
@@ -169,7 +169,7 @@ export class TreeWriter {
     }
   }
 
-  /** Whether a file still holds what was written to it. */
+  /** Whether a file still has the contents that were written to it. */
   isUntouched(path: string): boolean {
     const relative = path.slice(this.#directory.length + 1);
     const file = this.#files.get(relative);
@@ -179,7 +179,7 @@ export class TreeWriter {
       status.modified === BigInt(LONG_AGO) * 1_000_000_000n;
   }
 
-  /** Closes what is kept open. */
+  /** Closes the files that are kept open. */
   end(): void {
     for (const { fd } of this.#files.values()) closeDescriptor(fd);
     this.#files.clear();
@@ -227,7 +227,7 @@ export class TreeWriter {
   }
 }
 
-/** Names and kinds of all that there is. */
+/** Returns the names and kinds of all entries as a string. */
 function shapeOf(entries: readonly Entry[]): string {
   return JSON.stringify(entries.map((entry) => [
     entry.kind,
@@ -237,7 +237,7 @@ function shapeOf(entries: readonly Entry[]): string {
   ]));
 }
 
-/** Finds out what a file holds, of which it's known what it did hold. */
+/** Updates an image of a file with what has changed. */
 function lookAgain(fd: number, image: Image): void {
   const { size } = statusOfDescriptor(fd);
   if (size !== image.size) image.resize(size);

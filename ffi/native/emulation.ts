@@ -1,6 +1,6 @@
 /**
- * Where something else may take the place of the medium: the emulation of
- * "./testing" does. Without that nothing here is ever asked.
+ * Lets something else take the place of the medium, as the emulation of "./testing" does.
+ * Without one, nothing here is used.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { MapSettings } from "../input/map_options.ts";
 import type { NativeMap } from "./map.ts";
 import type { NativeSource } from "./source.ts";
 
-/** Makes stores durable, in the place of libpmem2. Addresses are in one map. */
+/** Makes stores durable in place of libpmem2. All addresses are in one map. */
 export interface EmulatedPersistence {
   persist(address: bigint, size: bigint): void;
   persistAsync(address: bigint, size: bigint): Promise<void>;
@@ -41,13 +41,13 @@ export interface EmulatedPersistence {
   ): void;
 }
 
-/** What a map has of an emulated medium. */
+/** The emulated medium of a map. */
 export interface EmulatedMap {
-  /** What the map reports. */
+  /** The granularity that the map reports. */
   readonly granularity: number;
-  /** Null: what libpmem2 does, on the medium that there is. */
+  /** Null if libpmem2 makes stores durable on the real medium. */
   readonly persistence: EmulatedPersistence | null;
-  /** The map was made; or it was not, and {@linkcode closed} comes next. */
+  /** Called when the map is made. If it could not be made, only {@linkcode closed} is called. */
   opened(map: NativeMap): void;
   closed(): void;
 }
@@ -60,13 +60,13 @@ type Emulate = (
 let emulate: Emulate | null = null;
 let everSet = false;
 
-/** Has every new shared map of a file ask for its medium; null ends it. */
+/** Sets the emulation that every new shared map of a file asks; null ends it. */
 export function setEmulation(emulation: Emulate | null): void {
   emulate = emulation;
   everSet = true;
 }
 
-/** Whether there may be maps of an emulated medium. */
+/** Whether maps of an emulated medium may exist. */
 export function wasEmulated(): boolean {
   return everSet;
 }
