@@ -118,8 +118,8 @@ export function mapOnce(map: () => Pmem2Map): Pmem2Map {
  * - libpmem2 reads the environment without Deno's lock: if one worker calls
  *   `Deno.env.set` while another one maps, the process may end.
  * - A worker that ends without closing its maps leaves them mapped until the
- *   process ends. What the main program leaves open is closed at its `unload` event:
- *   a restart by `--watch` begins anew.
+ *   process ends. What the main program leaves open is closed at its `unload` event,
+ *   for example when `--watch` restarts it.
  *
  * @example A counter that survives
  * ```ts
@@ -467,9 +467,9 @@ export class Pmem2Map implements Pmem2Memory {
    * Do not close the map while an asynchronous operation still uses a view on it,
    * such as a response body, a pending TLS read, or `crypto.scrypt` of node:crypto.
    * The view is emptied, but the operation keeps the address. Outside of a
-   * reservation the memory stays mapped for about 5 seconds after
-   * {@linkcode Pmem2Map.close}; less if more than 256 maps or 1 GiB wait. In a
-   * reservation it is unmapped at once. An operation that is still running when the
+   * reservation, the memory stays mapped for at least 5 seconds after
+   * {@linkcode Pmem2Map.close}, unless many maps wait. In a reservation it is unmapped
+   * at once. An operation that is still running when the
    * memory is unmapped ends the process, or uses the memory of another map.
    *
    * @returns The buffer.
@@ -978,12 +978,12 @@ export class Pmem2Map implements Pmem2Memory {
    * were not persisted may or may not be durable. Closing again does nothing. C's
    * `pmem2_map_delete`.
    *
-   * The memory is unmapped at once, unless the map is outside of a reservation and
-   * its `buffer` or `bytes` was used: then it stays mapped for some seconds, until a
-   * later call of this module or a garbage collection. Its file system cannot be
-   * unmounted before. If more than 256 such maps wait, or more than 1 GiB, the earliest
-   * go first. No asynchronous operation may still use a view on the map when it is unmapped: see
-   * {@linkcode Pmem2Map.buffer}.
+   * The memory is unmapped at once, unless the map is outside of a reservation and its
+   * `buffer` or `bytes` was used. Then it stays mapped for at least 5 seconds, until a
+   * later call of this module or a garbage collection; if more than 256 such maps or
+   * more than 1 GiB wait, the earliest are unmapped sooner. Until then, the file system
+   * cannot be unmounted. No asynchronous operation may still use a view on the map when
+   * it is unmapped: see {@linkcode Pmem2Map.buffer}.
    *
    * @throws {TypeError} If an asynchronous flush is pending, if the buffer was
    * transferred, or if the map belongs to other native code. The map stays open.

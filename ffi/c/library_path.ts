@@ -56,7 +56,7 @@ export function granted(soname: string): string[] {
   return candidates(soname).filter(mayOpen);
 }
 
-/** Returns the path where distributions put it, if that can be seen without a prompt. */
+/** Returns the path where distributions put a library, if it can be seen without a prompt. */
 export function existingPath(soname: string): string | undefined {
   return paths(soname).find((path) => exists(path) === true);
 }

@@ -15,7 +15,7 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The same, or null if it is no UTF-8: another text would come out. */
+/** Decodes the string before the first NUL, or returns null if it is not UTF-8. */
 export function fromCStringStrictly(bytes: Uint8Array): string | null {
   const end = bytes.indexOf(0);
   try {

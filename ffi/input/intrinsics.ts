@@ -1,10 +1,10 @@
 /**
- * What the engine gives everybody, as it was when this module was imported: a
- * program that replaces `Number`, or `Map.prototype.get`, must not decide about
- * addresses. Files that import these names have no others.
+ * The engine's own classes and functions, as they were when this module was imported.
  *
- * Not safe, and so not used where it matters: `for…of` and `[a, b] = …`, which ask
- * `Array.prototype` for an iterator.
+ * SAFETY: a program that replaces `Number` or `Map.prototype.get` must not get to decide
+ * about addresses. Files that import these names use no others. `for…of` and
+ * `[a, b] = …` are not safe, since they ask `Array.prototype` for an iterator, and are
+ * not used where that matters.
  *
  * @module
  */
@@ -19,7 +19,7 @@ const TheMath: Math = freeze(
   Object.defineProperties({}, Object.getOwnPropertyDescriptors(Math)),
 ) as Math;
 
-/** Gives a class the methods of the one that it extends, for good. */
+/** Copies the methods of a class to one that extends it, and freezes them. */
 function keep(derived: { prototype: object }, base: { prototype: object }) {
   const keys = ownKeys(base.prototype);
   for (let i = 0; i < keys.length; i++) {
@@ -45,7 +45,7 @@ keep(OwnMap, TheMap);
 keep(OwnSet, TheSet);
 keep(OwnWeakMap, TheWeakMap);
 
-/** `list.indexOf(value)` */
+/** Does what `list.indexOf(value)` does. */
 export function indexIn(list: readonly unknown[], value: unknown): number {
   for (let i = 0; i < list.length; i++) if (list[i] === value) return i;
   return -1;

@@ -47,16 +47,16 @@ function largestSize(): number {
   return Math.max(Number(addressLimit() >> 13n), FIRST_SIZE);
 }
 
-/** Workers come and go, and tell nobody: they keep no arena without maps. */
+/** A worker may end at any moment, without an event, so it keeps no arena without maps. */
 const inWorker = "WorkerGlobalScope" in globalThis;
 
 /** All arenas of this isolate. Maps are placed in the last one. */
 const arenas: Arena[] = [];
 
-/** These, and those that have one large map each. */
+/** All arenas that are open, including those for one large map each. */
 const live = new Set<Arena>();
 
-/** Closes the maps of all arenas that can be closed, and gives the arenas back. */
+/** Closes all maps in arenas that can be closed, and then the arenas. */
 function closeArenas(): void {
   live.forEach(({ reservation }) => {
     openUndoing();
@@ -192,7 +192,7 @@ function placeFor(
 function newArena(size: number, alignment: number): Arena {
   const limit = isRationed() ? FIRST_SIZE : largestSize();
   const before = arenas[arenas.length - 1];
-  // All but the first are given back when they are empty.
+  // All arenas but the first are closed when they are empty.
   if (before !== undefined || inWorker) openUndoing();
   const wanted = Math.max(
     before === undefined ? FIRST_SIZE : before.reservation.size * GROWTH,

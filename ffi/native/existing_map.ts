@@ -35,7 +35,7 @@ export function mapExisting(
   });
   const { readable, writable, mapped, shared, sourceOffset } =
     protectionOf(address, BigInt(size)) ??
-      // Where nobody has mapped anything yet, a map of ours will come to lie.
+      // Nothing is mapped there yet, but this module may put a map there.
       (isInArena(address, BigInt(size)) ? NOTHING : UNKNOWN);
   if (!mapped || !(readable || writable)) {
     throw rangeError(

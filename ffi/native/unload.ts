@@ -1,21 +1,21 @@
 /**
- * Closes what a program has left open when its isolate is unloaded: a restart by
- * `--watch` goes on in the same process, where maps, descriptors and reservations at
- * fixed addresses would stay. Workers have no such event.
+ * Closes what a program has left open when its isolate is unloaded. When `--watch`
+ * restarts a program, the process stays the same, and so would maps, descriptors and
+ * reservations at fixed addresses. Workers have no such event.
  *
  * @module
  */
 
 import { Set } from "../input/intrinsics.ts";
 
-/** Taken at import, before anybody's code could have replaced them. */
+/** Taken at import, before anyone could replace them. */
 const { captureStackTrace } = Error;
 const listen = globalThis.addEventListener.bind(globalThis);
 const listenNoMore = globalThis.removeEventListener.bind(globalThis);
 
 const closers = new Set<() => void>();
 
-/** Has this be called when the isolate is unloaded. */
+/** Registers a function to call when the isolate is unloaded. */
 export function atUnload(close: () => void): void {
   if (closers.size === 0) {
     listen("unload", closeAll);
@@ -24,7 +24,7 @@ export function atUnload(close: () => void): void {
   closers.add(close);
 }
 
-/** The program's own listeners, which use its maps, go first. */
+/** Moves this module's listener after those of the program, which may use its maps. */
 function comeLast(): void {
   listenNoMore("unload", closeAll);
   listen("unload", closeAll);
@@ -36,14 +36,14 @@ function closeAll(): void {
     try {
       close();
     } catch {
-      // What can't be closed now stays, and so does nothing else for its sake.
+      // What cannot be closed now stays open, and the others are closed.
     }
   });
 }
 
 /**
- * Whether the process is about to end anyway, by Deno.exit: other threads may be at
- * work on the maps until then.
+ * Whether Deno.exit is about to end the process. Other threads may use the maps until
+ * then, so they must not be closed.
  */
 function isExiting(): boolean {
   const holder = { stack: "" };

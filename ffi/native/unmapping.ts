@@ -31,7 +31,10 @@ interface Waiting {
   next: Waiting | null;
 }
 
-/** The maps that wait, the earliest first: a list that no replaced method can upset. */
+/**
+ * The maps that wait, the earliest first. SAFETY: a linked list, which works even if a
+ * caller has replaced the methods of arrays.
+ */
 let first: Waiting | null = null;
 let last: Waiting | null = null;
 let count = 0;
@@ -74,15 +77,15 @@ function unmapFirst({ map, arena, next }: Waiting): boolean {
   return true;
 }
 
-/**
- * Unmaps at a garbage collection: when there is one, some time has passed. A timer would
- * fail the tests of users, since `deno test` reports timers that are left.
- */
-/** Unmaps all that waits, whoever may be at work on it. */
+/** Unmaps everything that waits, even if an operation may still use it. */
 export function unmapAll(): void {
   while (first !== null) if (!unmapFirst(first)) return;
 }
 
+/**
+ * Unmaps at a garbage collection: when there is one, some time has passed. A timer would
+ * fail the tests of users, since `deno test` reports timers that are left.
+ */
 const collected = new FinalizationRegistry<null>(() => {
   listening = false;
   unmapDue();

@@ -88,7 +88,7 @@ export function reservationAlignment(size: number): number {
 /** All open reservations of callers in this isolate. */
 export const liveReservations: Set<NativeVmReservation> = new Set();
 
-/** Closes the reservations of this isolate, and those of their maps that can be. */
+/** Closes all maps in reservations of this isolate that can be closed, and then the reservations. */
 function closeReservations(): void {
   liveReservations.forEach((reservation) => {
     reservation.closeMaps();
@@ -555,7 +555,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return maps;
   }
 
-  /** Closes those of its maps that can be closed. */
+  /** Closes all maps in the reservation that can be closed. */
   closeMaps(): void {
     const maps = this.list();
     for (let i = 0; i < maps.length; i++) {
