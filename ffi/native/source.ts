@@ -203,9 +203,10 @@ export class NativeSource {
     const { [call]: deviceId } = rasFunctions();
     clearMessage();
     check(deviceId(this.pointer, null, cellWith(0n)), call, this.path);
-    const id = new Uint8Array(new ArrayBuffer(Number(received()) + 64));
+    const length = Number(received()) + 64;
+    const id = new Uint8Array(new ArrayBuffer(length));
     check(
-      deviceId(this.pointer, id, cellWith(BigInt(id.length))),
+      deviceId(this.pointer, id, cellWith(BigInt(length))),
       call,
       this.path,
     );

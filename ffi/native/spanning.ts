@@ -158,7 +158,8 @@ export class Spanning {
     const address = base + offset;
     const starts = this.#starts;
     let low = 0;
-    let high = starts.length;
+    // Not that of the numbers: its getter can be replaced.
+    let high = this.#index.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (starts[middle]! <= address) low = middle + 1;

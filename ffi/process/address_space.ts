@@ -5,6 +5,7 @@
  * @module
  */
 
+import { subarray } from "../input/views.ts";
 import { BigInt, Number } from "../input/intrinsics.ts";
 import { lastErrno } from "../c/error.ts";
 import {
@@ -173,21 +174,24 @@ function readMaps(): string | undefined {
   return opened ? text : undefined;
 }
 
+/** Bytes that are read at once. */
+const CHUNK = 64 * 1024;
+
 /** Reads a file of /proc in chunks. Returns false if it cannot be opened. */
 function readChunks(
   path: string,
-  take: (chunk: Uint8Array) => void,
+  take: (chunk: Uint8Array, count: number) => void,
 ): boolean {
   const { open, read, close } = addressSpaceFunctions();
   requireStack(MUCH);
   const fd = open(cString(path), 0x80000 /* O_CLOEXEC */);
   if (fd < 0) return false;
   try {
-    const chunk = new Uint8Array(new ArrayBuffer(64 * 1024));
+    const chunk = new Uint8Array(new ArrayBuffer(CHUNK));
     for (;;) {
-      const count = Number(read(fd, chunk, BigInt(chunk.length)));
+      const count = Number(read(fd, chunk, BigInt(CHUNK)));
       if (count <= 0) return true;
-      take(chunk.subarray(0, count));
+      take(subarray(chunk, 0, count), count);
     }
   } finally {
     close(fd);
@@ -204,10 +208,20 @@ export function mappingsLeft(): number {
     limit = parseInt(new TextDecoder().decode(chunk));
   });
   let used = 0;
-  readChunks("/proc/self/maps", (chunk) => {
-    for (let at = -1; (at = chunk.indexOf(NEWLINE, at + 1)) !== -1;) used++;
+  readChunks("/proc/self/maps", (chunk, count) => {
+    let at = indexOf(chunk, NEWLINE, 0);
+    for (; at !== -1 && at < count; at = indexOf(chunk, NEWLINE, at + 1)) {
+      used++;
+    }
   });
   return limit - used;
 }
 
 const NEWLINE = 10;
+
+/** Taken at import, before anybody's code could have replaced it. */
+const indexOf = Function.prototype.call.bind(Uint8Array.prototype.indexOf) as (
+  bytes: Uint8Array,
+  byte: number,
+  from: number,
+) => number;

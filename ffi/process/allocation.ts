@@ -266,6 +266,9 @@ function giveBack(fd: number): void {
   fcntl(fd, F_SETSIG, 0);
 }
 
+/** Bytes that are appended at once. */
+const ZEROS = 256 * 1024;
+
 /**
  * Grows a file on a file system that cannot allocate blocks, by appending zeros at the
  * current end. If this fails, the zeros stay.
@@ -275,13 +278,13 @@ function appendZeros(fd: number, path: string, size: number): void {
   const [F_SETFL, O_APPEND] = [4, 0o2000];
   const { fcntl, lseek } = fileFunctions();
   const { write } = growthFunctions();
-  const zeros = new Uint8Array(new ArrayBuffer(256 * 1024));
+  const zeros = new Uint8Array(new ArrayBuffer(ZEROS));
   fcntl(fd, F_SETFL, O_APPEND);
   try {
     for (;;) {
       const missing = BigInt(size) - lseek(fd, 0n, SEEK_END);
       if (missing <= 0n) return;
-      const chunk = BigInt(zeros.length);
+      const chunk = BigInt(ZEROS);
       if (write(fd, zeros, missing < chunk ? missing : chunk) >= 0n) continue;
       const error = lastErrno();
       if (error === EINTR) continue;
