@@ -86,7 +86,7 @@ Deno.test("Pmem2VmReservation.map() takes the first gap that fits", () => {
   reservation.find(PAGE)!.close();
   assertEquals(place(reservation, 2 * PAGE), 10);
   assertEquals(place(reservation, 1), 1);
-  assertEquals(place(reservation, 5000), 12);
+  assertEquals(place(reservation, PAGE + 1), 12);
   reservation.findFirst()!.close();
   assertEquals(place(reservation, PAGE), 0);
 });
@@ -94,14 +94,15 @@ Deno.test("Pmem2VmReservation.map() takes the first gap that fits", () => {
 Deno.test("Pmem2VmReservation.map() counts whole pages", () => {
   using reservation = new Pmem2VmReservation(4 * PAGE);
   assertEquals(place(reservation, 1), 0);
-  assertEquals(place(reservation, 5000), 1);
-  using source = Pmem2Source.anonymous(5000);
+  const size = PAGE + 1000;
+  assertEquals(place(reservation, size), 1);
+  using source = Pmem2Source.anonymous(size);
   assertThrows(
     () => reservation.map(source),
     RangeError,
-    "Cannot map into the reservation as no gap is large enough for 5000 bytes: the largest has 4096",
+    `Cannot map into the reservation as no gap is large enough for ${size} bytes: the largest has ${PAGE}`,
   );
-  assertEquals(place(reservation, 4096), 3);
+  assertEquals(place(reservation, PAGE), 3);
   assertThrows(
     () => place(reservation, 1),
     RangeError,

@@ -170,7 +170,7 @@ Deno.test("a reservation with a transferred buffer closes nothing", () => {
     assertThrows(
       close,
       TypeError,
-      "as its map at offset 4096 cannot be closed: its buffer was transferred",
+      `as its map at offset ${PAGE} cannot be closed: its buffer was transferred`,
     );
   }
   assertEquals(reservation.closed, false);

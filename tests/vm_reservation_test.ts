@@ -120,7 +120,9 @@ Deno.test("Pmem2VmReservation.map() checks the place before it touches a file", 
     assertThrows(
       () => reservation.map(path, { create: true, size: PAGE, at }),
       RangeError,
-      `as at must be less than 16384, the reservation's size: received ${at}`,
+      `as at must be less than ${
+        4 * PAGE
+      }, the reservation's size: received ${at}`,
     );
   }
   assertThrows(
@@ -143,7 +145,9 @@ Deno.test("Pmem2VmReservation.map() refuses what reaches past the end", () => {
     assertThrows(
       () => reservation.map(source, { at: 3 * PAGE, length }),
       RangeError,
-      "at + length, in whole pages, must be at most 16384, the reservation's size: received 12288 + 8192",
+      `at + length, in whole pages, must be at most ${
+        4 * PAGE
+      }, the reservation's size: received ${3 * PAGE} + ${2 * PAGE}`,
     );
   }
   using odd = Pmem2Source.anonymous(PAGE + 1);

@@ -342,7 +342,7 @@ Deno.test("a walk is of a reservation that is open", () => {
 });
 
 Deno.test("a walk stays in order when a map comes to lie around the one that it stood on", () => {
-  const page = 4096;
+  const page = PAGE;
   using source = Pmem2Source.anonymous(page);
   using wide = Pmem2Source.anonymous(4 * page);
   using reservation = new Pmem2VmReservation(16 * page);

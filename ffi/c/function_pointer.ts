@@ -76,7 +76,7 @@ export function libffiCall(): Call4 | null {
  * bytes, and is never freed, since the function that calls ffi_call refers to it.
  */
 const block = new BigUint64Array(new ArrayBuffer(512));
-// struct ffi_cif: 32 bytes on x86-64, 40 on arm64, written by ffi_prep_cif.
+// struct ffi_cif: 32 bytes on both architectures, written by ffi_prep_cif.
 const CIF = 0;
 // struct ffi_type { size_t size; unsigned short alignment, type; ffi_type **elements; }
 const TYPE = 16;
