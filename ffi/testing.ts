@@ -27,6 +27,7 @@ import { libffiCall } from "./c/function_pointer.ts";
 import { CrashError, type PendingStore } from "./emulation/crash_error.ts";
 import { runCrashTest } from "./emulation/crash_test.ts";
 import { Medium } from "./emulation/medium.ts";
+import { removeTree } from "./emulation/tree.ts";
 import {
   checkInteger,
   checkOneOf,
@@ -245,7 +246,7 @@ class Emulation implements EmulatedPmem {
     this.#ended = true;
     this.#medium.end();
     try {
-      Deno.removeSync(this.#directory, { recursive: true });
+      removeTree(this.#directory);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
@@ -438,6 +439,9 @@ function onlyOf(
   only: { moment: number; state: number },
   states: number,
 ): { moment: number; state: number } {
+  if (typeof only !== "object") {
+    throw wrongType(action, "only", "an object", only);
+  }
   const { moment, state } = optionsOf(action, only, onlyNames);
   checkInteger(action, "only.moment", moment);
   checkInteger(action, "only.state", state, 0, states - 1);

@@ -16,7 +16,7 @@ import { libraryFile } from "./support/library_file.ts";
 import { PAGE } from "./support/page.ts";
 import { Scratch } from "./support/scratch.ts";
 import { granularities } from "./support/store_checks.ts";
-import { run } from "./support/subprocess.ts";
+import { asOrdinaryUser, run } from "./support/subprocess.ts";
 
 const SIZE = 2 * PAGE;
 
@@ -672,6 +672,94 @@ Deno.test("testCrashes() goes on where a check leaves memory with somebody else"
   assertEquals(held.length, 6);
 });
 
+Deno.test("testCrashes() works with files and directories that nobody may write to", async () => {
+  const script = `
+    import { Pmem2Map } from "@pmem2/pmem2";
+    import { emulatePmem, testCrashes } from "@pmem2/pmem2/testing";
+    import { assertEquals, assertThrows } from "@std/assert";
+    const modeOf = (path) => Deno.statSync(path).mode & 0o777;
+    const make = (pmem, name, mode) =>
+      Pmem2Map.open(pmem.path(name), { createNew: true, size: 8192, mode });
+
+    using pmem = emulatePmem("cache-line");
+    const map = make(pmem, "map", 0o400);
+    assertThrows(() => Deno.openSync(pmem.path("map"), { write: true }));
+    map.fill(1, 0, 8);
+    map.bytes[64] = 1;
+    pmem.crash();
+    const bytes = Deno.readFileSync(pmem.path("map"));
+    assertEquals([bytes[0], bytes[64]], [1, 0]);
+    assertEquals(modeOf(pmem.path("map")), 0o400);
+
+    const result = await testCrashes({
+      states: 4,
+      write(pmem) {
+        Deno.mkdirSync(pmem.path("directory"));
+        Deno.writeTextFileSync(pmem.path("directory/read"), "text");
+        Deno.chmodSync(pmem.path("directory/read"), 0o400);
+        Deno.writeTextFileSync(pmem.path("directory/closed"), "text");
+        Deno.chmodSync(pmem.path("directory/closed"), 0);
+        Deno.chmodSync(pmem.path("directory"), 0o500);
+        using map = make(pmem, "map", 0o444);
+        map.fill(1, 0, 8);
+        map.fill(2, 0, 8);
+      },
+      check(pmem) {
+        assertEquals(modeOf(pmem.path("directory")), 0o500);
+        assertEquals(modeOf(pmem.path("directory/closed")), 0);
+        assertEquals(Deno.readTextFileSync(pmem.path("directory/read")), "text");
+        assertThrows(() => Deno.openSync(pmem.path("map"), { write: true }));
+        using map = Pmem2Map.open(pmem.path("map"), { write: false });
+        const bytes = new Uint8Array(8);
+        map.read(bytes);
+        assertEquals(bytes.every((byte) => byte <= 2), true);
+      },
+    });
+    console.log(result);
+  `;
+  using scratch = new Scratch();
+  const { code, stdout, stderr } = await run(script, {
+    env: { PMEM2_TEST_DIR: scratch.directory },
+    launcher: asOrdinaryUser,
+  });
+  assertEquals(stderr, "");
+  assertEquals(stdout, "{ moments: 3, states: 12 }\n");
+  assertEquals(code, 0);
+  assertEquals(entries(scratch.directory), []);
+});
+
+Deno.test("testCrashes() tells whose function has disposed of the emulation", async () => {
+  const end = (pmem: EmulatedPmem) => pmem[Symbol.dispose]();
+  const write = (pmem: EmulatedPmem) => open(pmem).fill(1, 0, 8);
+  const check = () => {};
+  const cases = {
+    setup: { setup: end, write, check },
+    write: { write: end, check },
+    check: { write, check: end },
+  };
+  for (const [name, options] of Object.entries(cases)) {
+    await assertRejects(
+      () => testCrashes(options),
+      TypeError,
+      `as ${name} has disposed of the emulation`,
+    );
+  }
+});
+
+Deno.test("CrashError names the error of a check that has no message", async () => {
+  const error = await assertRejects(
+    () =>
+      testCrashes({
+        write: () => {},
+        check: () => {
+          throw new RangeError();
+        },
+      }),
+    CrashError,
+  );
+  assertStringIncludes(error.message, "Its error: RangeError\n");
+});
+
 Deno.test("testCrashes() refuses bad options", async () => {
   const [write, check] = [() => {}, () => {}];
   // deno-lint-ignore no-explicit-any
@@ -688,7 +776,7 @@ Deno.test("testCrashes() refuses bad options", async () => {
     [{ write, check, directory: 1 }, "directory must be"],
     [{ write, check, states: "16" }, "states must be"],
     [{ write, check, seed: 1n }, "seed must be"],
-    [{ write, check, only: 1 }, "options must be"],
+    [{ write, check, only: 1 }, "only must be an object"],
     [{ write, check, only: {} }, "only.moment must be"],
     [{ write, check, state: 1 }, '"states"'],
   ];

@@ -157,24 +157,63 @@ const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const O_NOFOLLOW = 0o400000;
+const ALL_MODE_BITS = 0o7777;
+const OWNER_READS_AND_WRITES = 0o600;
 
 /** Opens the file of a descriptor again, for writing if that is permitted. */
 export function reopen(fd: number): number {
-  return openName(`/proc/self/fd/${fd}`, O_CLOEXEC);
+  const path = pathOfDescriptor(fd);
+  return openName(`/proc/self/fd/${fd}`, O_CLOEXEC, path, [O_RDWR, O_RDONLY]);
 }
 
 /** Opens a file by its path, which must not be a link. */
 export function openDescriptor(path: string): number {
-  return openName(path, O_CLOEXEC | O_NOFOLLOW);
+  return openName(path, O_CLOEXEC | O_NOFOLLOW, path, [O_RDWR, O_RDONLY]);
 }
 
-function openName(path: string, flags: number): number {
+/** Opens a file to read it. The path may not be a link. */
+export function openToRead(path: string): number {
+  return openName(path, O_CLOEXEC | O_NOFOLLOW, path, [O_RDONLY]);
+}
+
+/** Opens a name of the file at `path` in the first of the modes that is possible. */
+function openName(
+  name: string,
+  flags: number,
+  path: string | null,
+  modes: readonly number[],
+): number {
   const { open } = fileFunctions();
-  for (const mode of [O_RDWR, O_RDONLY]) {
-    const fd = open(nameOf(path), mode | flags);
+  const attempt = (mode: number) => open(nameOf(name), mode | flags);
+  for (const mode of modes) {
+    let fd = attempt(mode);
+    if (fd < 0 && path !== null && lastErrno() === errnoOf("EACCES")) {
+      fd = withPermission(path, () => attempt(mode));
+    }
     if (fd >= 0) return fd;
   }
-  throw new Pmem2Error(-lastErrno(), "open", path);
+  throw new Pmem2Error(-lastErrno(), "open", name);
+}
+
+/**
+ * Opens a file whose permissions do not allow it, although it belongs to the user. A
+ * program may make a file that nobody can write to, and a power cut must still be able
+ * to take stores back.
+ */
+function withPermission(path: string, open: () => number): number {
+  const status = statusOfPath(path);
+  if (status === null) return -1;
+  const mode = status.mode & ALL_MODE_BITS;
+  try {
+    Deno.chmodSync(path, mode | OWNER_READS_AND_WRITES);
+  } catch {
+    return -1;
+  }
+  try {
+    return open();
+  } finally {
+    Deno.chmodSync(path, mode);
+  }
 }
 
 /** Sets the size of a file. */

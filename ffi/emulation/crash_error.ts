@@ -123,7 +123,9 @@ function describe(
 /** Returns the first line of the message. Deno prints all of it as the cause. */
 function messageOf(cause: unknown): string {
   try {
-    const text = cause instanceof Error ? cause.message : String(cause);
+    const text = cause instanceof Error
+      ? cause.message || cause.name
+      : String(cause);
     return text.trim().split("\n", 1)[0]!;
   } catch {
     return "a value that cannot be converted to a string";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { rangeError } from "../input/caller.ts";
+import { rangeError, typeError } from "../input/caller.ts";
 import { callersStack, CrashError } from "./crash_error.ts";
 import {
   arbitraryFates,
@@ -38,6 +38,7 @@ export async function runCrashTest<T>(
   test: CrashTest<T>,
 ): Promise<{ moments: number; states: number }> {
   await test.setup();
+  requireEmulation(medium, "setup");
   await flushesEnd(medium);
   medium.settle();
   const acknowledged: T[] = [];
@@ -46,6 +47,7 @@ export async function runCrashTest<T>(
     await test.write((value) => {
       acknowledged.push(value);
     });
+    requireEmulation(medium, "write");
     medium.look();
     recording.moment(null);
     await flushesEnd(medium);
@@ -54,6 +56,14 @@ export async function runCrashTest<T>(
     close(medium);
   }
   return await new Checks(medium, test, recording, acknowledged).run();
+}
+
+/** Throws if one of the test's functions has ended the emulation, as `using` does. */
+function requireEmulation(medium: Medium, name: string): void {
+  if (!medium.ended) return;
+  throw typeError(
+    `Cannot test crashes as ${name} has disposed of the emulation: leave that to testCrashes`,
+  );
 }
 
 /** Waits for asynchronous flushes that were not awaited. */
@@ -166,6 +176,7 @@ class Checks<T> {
       await flushesEnd(this.#medium);
       this.#fresh = !close(this.#medium);
     }
+    requireEmulation(this.#medium, "check");
   }
 
   /** Decides what is kept: nothing in the first state, everything in the second. */

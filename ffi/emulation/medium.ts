@@ -297,6 +297,11 @@ export class Medium {
     for (const file of this.files) file.forget();
   }
 
+  /** Whether the emulation was disposed of. */
+  get ended(): boolean {
+    return !media.includes(this);
+  }
+
   end(): void {
     media.splice(media.indexOf(this), 1);
     this.forgetFiles();

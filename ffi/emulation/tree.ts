@@ -8,6 +8,7 @@ import {
   closeDescriptor,
   type FileStatus,
   openDescriptor,
+  openToRead,
   readChanges,
   statusOfDescriptor,
   statusOfPath,
@@ -36,6 +37,7 @@ const TICK = 50_000_000n;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 const PERMISSIONS = 0o777;
+const OWNER_DOES_ALL = 0o700;
 
 /** Reads a directory repeatedly. */
 export class TreeReader {
@@ -91,7 +93,7 @@ export class TreeReader {
     const image = before.copy();
     image.resize(size);
     let same = before.size === size;
-    const fd = openDescriptor(path);
+    const fd = openToRead(path);
     try {
       readChanges(fd, image, 0, size, (index, block) => {
         image.set(index, block);
@@ -198,14 +200,14 @@ export class TreeWriter {
   #make(entries: readonly Entry[], shape: string): void {
     this.end();
     for (const { name } of Deno.readDirSync(this.#directory)) {
-      Deno.removeSync(`${this.#directory}/${name}`, { recursive: true });
+      removeTree(`${this.#directory}/${name}`);
     }
     const made = new Map<string, string>();
     for (const entry of entries) {
       const path = `${this.#directory}/${entry.path}`;
       const mode = entry.mode & PERMISSIONS;
       if (entry.kind === "directory") {
-        Deno.mkdirSync(path, { mode });
+        Deno.mkdirSync(path, { mode: mode | OWNER_DOES_ALL });
       } else if (entry.kind === "link") {
         Deno.symlinkSync(entry.target, path);
       } else if (made.has(entry.key)) {
@@ -213,7 +215,13 @@ export class TreeWriter {
       } else {
         made.set(entry.key, path);
         Deno.openSync(path, { createNew: true, write: true, mode }).close();
+        // The mode of a new file is less the umask.
+        Deno.chmodSync(path, mode);
       }
+    }
+    for (const { kind, path, mode } of entries) {
+      if (kind !== "directory") continue;
+      Deno.chmodSync(`${this.#directory}/${path}`, mode & PERMISSIONS);
     }
     const files = entries.filter(({ kind }) => kind === "file");
     if (files.length > MAX_OPEN || made.size < files.length) return;
@@ -224,6 +232,24 @@ export class TreeWriter {
       this.#files.set(path, { fd, key, image: new Image(0) });
     }
     this.#shape = shape;
+  }
+}
+
+/** Removes a file or a directory, even if directories in it cannot be written to. */
+export function removeTree(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    makeWritable(path);
+    Deno.removeSync(path, { recursive: true });
+  }
+}
+
+function makeWritable(directory: string): void {
+  Deno.chmodSync(directory, OWNER_DOES_ALL);
+  for (const { name, isDirectory } of Deno.readDirSync(directory)) {
+    if (isDirectory) makeWritable(`${directory}/${name}`);
   }
 }
 

@@ -14,6 +14,11 @@ const root = new URL("../..", import.meta.url);
 export const frugal =
   "--v8-flags=--no-opt,--no-maglev,--no-sparkplug,--single-threaded,--min-semi-space-size=64";
 
+/** Takes from root what lets it open files that their permissions do not allow. */
+export const asOrdinaryUser = Deno.uid() === 0
+  ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+  : [];
+
 /** How a subprocess ended. */
 export interface Ended {
   readonly code: number;
@@ -29,6 +34,8 @@ interface RunOptions {
   env?: Record<string, string>;
   /** The program's. */
   args?: string[];
+  /** What starts Deno: a program and its arguments. */
+  launcher?: string[];
   /** Milliseconds after which a program that hangs is killed. */
   deadline?: number;
 }
@@ -80,12 +87,14 @@ export async function runFile(
 /** The command that {@linkcode runFile} runs, to do otherwise with it. */
 export function command(
   file: string,
-  { flags = ["-A"], env = {}, args = [], stdin = "null" }: RunOptions & {
-    stdin?: "null" | "piped";
-  } = {},
+  { flags = ["-A"], env = {}, args = [], launcher = [], stdin = "null" }:
+    & RunOptions
+    & { stdin?: "null" | "piped" } = {},
 ): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
+  const [program, ...before] = [...launcher, Deno.execPath()];
+  return new Deno.Command(program!, {
     args: [
+      ...before,
       "run",
       "--quiet",
       "--no-prompt",
