@@ -110,15 +110,15 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
   /**
    * Reserves a range of addresses. C's `pmem2_vm_reservation_new`.
    *
-   * @param size The size in bytes: a multiple of the page size, up to 2^47.
    * With `address`, the caller chooses the place. While libpmem2 maps a file on a
    * file system without DAX, it leaves the place of the map free for a moment, and
-   * memory that the kernel puts there at that moment is lost. So choose a part of
-   * the address space where the kernel puts nothing on its own. Without `address`,
-   * this module does so.
+   * memory that the kernel puts there at that moment is lost. So choose a part of the
+   * address space where the kernel puts nothing on its own. Without `address`, this
+   * module does so.
    *
-   * @param options The `address` of the first byte: 2 MiB-aligned; 1 GiB-aligned
-   * for sizes >= 2 GiB.
+   * @param size The size in bytes: a multiple of the page size, up to 2^47.
+   * @param options The `address` of the first byte: 2 MiB-aligned; 1 GiB-aligned for
+   * sizes >= 2 GiB.
    * @throws {TypeError} If an argument has the wrong type, or an option does not
    * exist.
    * @throws {RangeError} If `size` is not an integer in its range, or if `address`

@@ -176,7 +176,7 @@ Deno.test("drawReservation() draws the bar to scale", () => {
   }
 });
 
-Deno.test("drawReservation() draws neighbouring maps differently", () => {
+Deno.test("drawReservation() draws neighboring maps differently", () => {
   const maps = Array.from({ length: 10 }, (_, i) => map(i * PAGE, PAGE, null));
   assertEquals(
     bar(drawReservation(layout(10 * PAGE, maps), PLAIN)),
@@ -324,7 +324,7 @@ Deno.test("drawReservation() ends the bar somewhere if the columns don't", () =>
   assertEquals(bar(drawing).length, 200);
 });
 
-Deno.test("drawReservation() colours only what colors allows", () => {
+Deno.test("drawReservation() colors only what colors allows", () => {
   // deno-lint-ignore no-control-regex
   const escapes = /\x1b\[(?:36|39|2|22)m/g;
   for (const layout of [THREE_MAPS, manyMaps(10), manyMaps(500)]) {
@@ -532,7 +532,7 @@ Pmem2VmReservation 20 KiB at 0x7f1200000000, 5 maps
   );
 });
 
-Deno.test("drawMap() colours the name and escapes it", () => {
+Deno.test("drawMap() colors the name and escapes it", () => {
   assertEquals(
     drawMap({ ...DETAILS, path: "a\x1b[2J" }, { columns: 80, colors: true }),
     'Pmem2Map \x1b[36m"a\\x1b[2J"\x1b[39m 5,000 B at 0x7f1200002000, page, shared',

@@ -72,7 +72,7 @@ class Trial implements Disposable {
       this.#close,
       this.#close,
       this.#find,
-      this.#neighbours,
+      this.#neighbors,
       this.#startWalk,
       this.#walk,
       this.#walk,
@@ -203,7 +203,7 @@ class Trial implements Disposable {
     }
   }
 
-  #neighbours(): void {
+  #neighbors(): void {
     const { actual, maps } = this.#model;
     maps.forEach(({ map }, i) => {
       assertStrictEquals(actual.findNext(map), maps[i + 1]?.map ?? null);

@@ -13,7 +13,7 @@ import { run } from "./support/subprocess.ts";
 const PAGE = 65_536;
 
 /** Anonymous maps of a page each, side by side. */
-function neighbours(
+function neighbors(
   count: number,
 ): { reservation: Pmem2VmReservation; maps: Pmem2Map[] } {
   using source = Pmem2Source.anonymous(PAGE);
@@ -23,7 +23,7 @@ function neighbours(
 }
 
 Deno.test("Pmem2VmReservation.view() is the memory itself, across borders", () => {
-  const { reservation, maps } = neighbours(3);
+  const { reservation, maps } = neighbors(3);
   using _reservation = reservation;
   const all = reservation.view();
   assertEquals([all.length, all.byteOffset], [3 * PAGE, 0]);
@@ -41,7 +41,7 @@ Deno.test("Pmem2VmReservation.view() is the memory itself, across borders", () =
 });
 
 Deno.test("views over the same maps share a buffer, and others don't", () => {
-  const { reservation, maps } = neighbours(3);
+  const { reservation, maps } = neighbors(3);
   using _reservation = reservation;
   const one = reservation.view(PAGE - 10, 20);
   const other = reservation.view(5, 2 * PAGE - 5);
@@ -55,7 +55,7 @@ Deno.test("views over the same maps share a buffer, and others don't", () => {
 });
 
 Deno.test("a view is empty as soon as a map under it is closed, and others stay", () => {
-  const { reservation, maps } = neighbours(4);
+  const { reservation, maps } = neighbors(4);
   using _reservation = reservation;
   const views = {
     all: reservation.view(),
@@ -80,7 +80,7 @@ Deno.test("a view is empty as soon as a map under it is closed, and others stay"
 });
 
 Deno.test("what is mapped anew has a new view", () => {
-  const { reservation, maps } = neighbours(2);
+  const { reservation, maps } = neighbors(2);
   using _reservation = reservation;
   using source = Pmem2Source.anonymous(PAGE);
   const before = reservation.view();
@@ -159,7 +159,7 @@ console.log("end");
 });
 
 Deno.test("a map's own buffer that was transferred has no spanning view of that map alone", () => {
-  const { reservation, maps } = neighbours(2);
+  const { reservation, maps } = neighbors(2);
   const { buffer } = maps[0]!;
   const taken = structuredClone(buffer, { transfer: [buffer] });
   assertThrows(() => reservation.view(0, 1), TypeError, "was transferred");
@@ -173,7 +173,7 @@ Deno.test("a map's own buffer that was transferred has no spanning view of that 
 });
 
 Deno.test("the ways to flush take a view on any of a reservation's buffers", async () => {
-  const { reservation, maps } = neighbours(3);
+  const { reservation, maps } = neighbors(3);
   using _reservation = reservation;
   const spanning = reservation.view(PAGE - 8, 16);
   const single = reservation.view(10, 20);
@@ -194,7 +194,7 @@ Deno.test("the ways to flush take a view on any of a reservation's buffers", asy
     reservation.drain();
     await reservation.persistAsync(view);
   }
-  const { reservation: stranger } = neighbours(1);
+  const { reservation: stranger } = neighbors(1);
   using _stranger = stranger;
   const closed = maps[0]!.bytes;
   maps[0]!.close();

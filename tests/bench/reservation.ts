@@ -144,7 +144,7 @@ function* views(): Generator<Comparison> {
       ours: () => {
         for (const map of reservation) map.close();
         for (let i = 0; i < count; i++) reservation.map(path);
-        // Who is whose neighbour is known from then on.
+        // Who is whose neighbor is known from then on.
         for (const _ of reservation);
         const start = performance.now();
         for (let i = 1; i < count; i++) {

@@ -30,7 +30,7 @@ Deno.test("a loop that maps until it is refused goes on after that", async () =>
       using source = Pmem2Source.open(path, { size: 8192 });
       Deno.removeSync(path);
       using reservation = new Pmem2VmReservation(2 ** 30);
-      // Neighbours that the kernel can't join.
+      // Neighbors that the kernel can't join.
       const refused = (map) => {
         for (let i = 0;; i++) {
           try {
@@ -97,7 +97,7 @@ Deno.test("nine workers that map until they are refused live on", async () => {
       let error;
       while (error === undefined) {
         try {
-          // Neighbours that the kernel can't join.
+          // Neighbors that the kernel can't join.
           maps.push(Pmem2Map.from(source, { length: 4096 }));
         } catch (refusal) {
           error = refusal;

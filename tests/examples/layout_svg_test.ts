@@ -283,7 +283,7 @@ Deno.test("layoutSvg() needs nothing from elsewhere", () => {
   assert(!/@import|@font-face|url\((?!#)/.test(svg.replaceAll('"url(#', "")));
 });
 
-Deno.test("layoutSvg() has a title, a description and both colour schemes", () => {
+Deno.test("layoutSvg() has a title, a description and both color schemes", () => {
   const svg = layoutSvg(reservation(64 * KIB, [
     map(0, 5000, "notes.db"),
     map(60 * KIB, PAGE, null, "byte"),
@@ -325,7 +325,7 @@ Deno.test("layoutSvg() draws to scale", () => {
   for (const { title, offset, pages } of blocks) {
     const { y, height } = titled(elements, title).attributes;
     assertAlmostEquals(Number(y), offset * scale, 0.01);
-    // Neighbours are a pixel apart.
+    // Neighbors are a pixel apart.
     assertAlmostEquals(Number(height), pages * scale - 1, 0.01);
   }
 });
@@ -346,7 +346,7 @@ Deno.test("layoutSvg() lets no map vanish", () => {
   }
 });
 
-Deno.test("layoutSvg() draws neighbouring maps in different shades", () => {
+Deno.test("layoutSvg() draws neighboring maps in different shades", () => {
   const maps = Array.from(
     { length: 500 },
     (_, index) => map(index * PAGE, PAGE, String(index)),

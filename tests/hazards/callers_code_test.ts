@@ -61,7 +61,7 @@ Deno.test("H20: arrays that lie about themselves are taken for what they are", (
     using source = Pmem2Source.anonymous(8192);
     using reservation = new Pmem2VmReservation(2 ** 21);
     const [first, map, last] = [0, 1, 2].map(() => reservation.map(source));
-    for (const neighbour of [first, last]) neighbour.fill(0x5a);
+    for (const neighbor of [first, last]) neighbor.fill(0x5a);
     class Liar extends Uint8Array {
       get length() { return 2 ** 40; }
       get byteLength() { return 2 ** 40; }
@@ -98,8 +98,8 @@ Deno.test("H20: arrays that lie about themselves are taken for what they are", (
       assertThrows(() => map.persist(offset), TypeError);
       assertThrows(() => reservation.find(offset), TypeError);
     }
-    for (const neighbour of [first, last]) {
-      assertEquals(neighbour.bytes, new Uint8Array(8192).fill(0x5a));
+    for (const neighbor of [first, last]) {
+      assertEquals(neighbor.bytes, new Uint8Array(8192).fill(0x5a));
     }
   `));
 

@@ -61,7 +61,7 @@ Deno.test("H8: an address that libpmem2 would misalign is refused", () =>
           \`a multiple of \${alignment}n\`,
         );
       }
-      // Cut at both ends, it leaves its neighbours alone.
+      // Cut at both ends, it leaves its neighbors alone.
       using below = new process.ForeignMemory(8192, address - 8192n);
       const reservation = new Pmem2VmReservation(size, { address });
       reservation.shrink(size - 8192, 8192);
@@ -128,17 +128,17 @@ Deno.test("H9: reservations give back nothing that is somebody else's", () =>
       const reservation = new Pmem2VmReservation(size, { address });
       way(reservation);
       // Whatever is free around it by now, somebody else takes.
-      const neighbours = [];
+      const neighbors = [];
       for (let at = address - 2n ** 21n; at < address + 12n * 2n ** 20n; at += 65536n) {
-        try { neighbours.push(new process.ForeignMemory(65536, at)); } catch {}
+        try { neighbors.push(new process.ForeignMemory(65536, at)); } catch {}
       }
-      assert(neighbours.length >= 32);
+      assert(neighbors.length >= 32);
       using source = Pmem2Source.anonymous(4096);
       reservation.map(source);
       reservation[Symbol.dispose]();
-      for (const neighbour of neighbours) {
-        assert(neighbour.intact);
-        neighbour[Symbol.dispose]();
+      for (const neighbor of neighbors) {
+        assert(neighbor.intact);
+        neighbor[Symbol.dispose]();
       }
     }
   `));
@@ -164,7 +164,7 @@ testUnless(
     using reservation = new Pmem2VmReservation(2 ** 21);
     using memory = Pmem2Source.anonymous(4096);
     const { address } = reservation;
-    const neighbours = [0, 8192].map((at) => reservation.map(memory, { at }));
+    const neighbors = [0, 8192].map((at) => reservation.map(memory, { at }));
     const options = { write: false, at: 4096 };
     for (let i = 0; i < 100; i++) {
       const error = assertThrows(
@@ -185,7 +185,7 @@ testUnless(
     assertEquals(gap, { offset: 4096, size: 4096 });
     const map = reservation.map(memory, { at: 4096 });
     map.fill(1);
-    assertEquals([...reservation], [neighbours[0], map, neighbours[1]]);
+    assertEquals([...reservation], [neighbors[0], map, neighbors[1]]);
   `),
 );
 
