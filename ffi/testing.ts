@@ -122,7 +122,9 @@ export interface EmulatedPmem extends Disposable {
  * to the real medium. The emulation keeps a copy of the data of each mapped file in
  * memory, and one file descriptor. It recognizes files by device and inode, whatever
  * their names are and however they were opened. Maps of existing memory
- * (`Pmem2Map.unsafeFromExisting`) are not emulated.
+ * (`Pmem2Map.unsafeFromExisting`) are not emulated. What is written to a mapped file by
+ * other means, such as `Deno.FsFile`, is like a store to its map: to persist a map makes it
+ * durable, but `sync` does not.
  *
  * Requires read and write permission for the directory.
  *

@@ -286,6 +286,24 @@ Deno.test("EmulatedPmem.crash() takes for durable what is written while there is
   }
 });
 
+Deno.test("EmulatedPmem.crash() takes for a store what is written to a mapped file without its map", () => {
+  for (const granularity of granularities) {
+    using pmem = emulatePmem(granularity);
+    const map = open(pmem);
+    using file = Deno.openSync(pmem.path("file"), { write: true });
+    file.writeSync(Uint8Array.of(1));
+    map.persist(0, 1);
+    file.seekSync(PAGE, Deno.SeekMode.Start);
+    file.writeSync(Uint8Array.of(2));
+    file.syncSync();
+    const bytes = after(pmem);
+    assertEquals(
+      [bytes[0], bytes[PAGE]],
+      [1, granularity === "byte" ? 2 : 0],
+    );
+  }
+});
+
 Deno.test("EmulatedPmem.crash() does not take a new file for the one that was removed", () => {
   using pmem = emulatePmem("cache-line");
   for (let i = 0; i < 5; i++) {
