@@ -139,12 +139,15 @@ export function callersStack(error: Error): string {
   const lines = `${error.stack ?? ""}`.split("\n")
     .filter((line) => /^\s+at /.test(line));
   const isOurs = (line: string) => line.includes(home);
-  // The engine's own functions have no file.
-  const isEngines = (line: string) => line.endsWith("(<anonymous>)");
+  const isDenos = (line: string) => /[ (]ext:/.test(line);
+  // V8's own functions have no file.
+  const isEngines = (line: string) =>
+    isDenos(line) || line.endsWith("(<anonymous>)");
   const first = Math.max(
     lines.findIndex((line) => !isOurs(line) && !isEngines(line)),
     1,
   );
   return lines.slice(first - 1)
-    .filter((line, i) => i === 0 || !isOurs(line)).join("\n");
+    .filter((line, i) => i === 0 || !isOurs(line) && !isDenos(line))
+    .join("\n");
 }
