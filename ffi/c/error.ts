@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ArrayBuffer, Uint8Array } from "../input/intrinsics.ts";
 import { callable, fromCaller } from "../input/caller.ts";
 import { codeOf, type Pmem2ErrorCode } from "./error_code.ts";
 import { fileFunctions } from "./functions.ts";

@@ -113,7 +113,9 @@ function prepareCall4(): Call4 | null {
   if (status !== 0) return null;
 
   const { ffi_call } = libffi;
-  const [cif, result, pointers] = [at(CIF), at(RESULT), at(ARGUMENT_POINTERS)];
+  const cif = at(CIF);
+  const result = at(RESULT);
+  const pointers = at(ARGUMENT_POINTERS);
   return (fn, first, second, third, fourth) => {
     block[ARGUMENTS] = first;
     block[ARGUMENTS + 1] = second;

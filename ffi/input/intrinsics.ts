@@ -15,6 +15,13 @@ const { ownKeys } = Reflect;
 
 const TheNumber = Number;
 const TheBigInt = BigInt;
+// Native code writes to arrays of these classes: no smaller ones may take their place.
+const TheArrayBuffer = ArrayBuffer;
+const TheUint8Array = Uint8Array;
+const TheUint32Array = Uint32Array;
+const TheFloat64Array = Float64Array;
+const TheBigUint64Array = BigUint64Array;
+const TheDataView = DataView;
 const TheMath: Math = freeze(
   Object.defineProperties({}, Object.getOwnPropertyDescriptors(Math)),
 ) as Math;
@@ -45,6 +52,11 @@ keep(OwnMap, TheMap);
 keep(OwnSet, TheSet);
 keep(OwnWeakMap, TheWeakMap);
 
+/** Does what `array.indexOf(value, from)` does. */
+export const byteIndexIn = Function.prototype.call.bind(
+  Uint8Array.prototype.indexOf,
+) as (array: Uint8Array, value: number, from?: number) => number;
+
 /** Does what `list.indexOf(value)` does. */
 export function indexIn(list: readonly unknown[], value: unknown): number {
   for (let i = 0; i < list.length; i++) if (list[i] === value) return i;
@@ -55,7 +67,13 @@ export {
   OwnMap as Map,
   OwnSet as Set,
   OwnWeakMap as WeakMap,
+  TheArrayBuffer as ArrayBuffer,
   TheBigInt as BigInt,
+  TheBigUint64Array as BigUint64Array,
+  TheDataView as DataView,
+  TheFloat64Array as Float64Array,
   TheMath as Math,
   TheNumber as Number,
+  TheUint32Array as Uint32Array,
+  TheUint8Array as Uint8Array,
 };

@@ -9,6 +9,7 @@
 
 import { wrongType } from "./argument.ts";
 import { typeError } from "./caller.ts";
+import { Uint8Array } from "./intrinsics.ts";
 
 type Getter<T> = (target: unknown) => T;
 const getter = <T>(prototype: object, key: string | symbol): Getter<T> => {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BigInt } from "../input/intrinsics.ts";
+import { ArrayBuffer, BigInt, Uint32Array } from "../input/intrinsics.ts";
 import { cell, received } from "../c/cell.ts";
 import { check, clearMessage } from "../c/error.ts";
 import { existingMapFunctions, threadKeyFunctions } from "../c/functions.ts";

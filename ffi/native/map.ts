@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Number } from "../input/intrinsics.ts";
+import { Number, Uint8Array } from "../input/intrinsics.ts";
 import { cellWith } from "../c/cell.ts";
 import * as copy from "../c/copy.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";

@@ -5,7 +5,14 @@
  * @module
  */
 
-import { BigInt, Math, Number, Set } from "../input/intrinsics.ts";
+import {
+  ArrayBuffer,
+  BigInt,
+  Math,
+  Number,
+  Set,
+  Uint8Array,
+} from "../input/intrinsics.ts";
 import { cell, cellWith, received } from "../c/cell.ts";
 import { check, clearMessage, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { Number } from "../input/intrinsics.ts";
+import { Float64Array, Number } from "../input/intrinsics.ts";
 import * as copy from "../c/copy.ts";
 import { rangeError, typeError } from "../input/caller.ts";
 import { NODRAIN, NOFLUSH } from "../input/store_options.ts";

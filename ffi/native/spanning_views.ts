@@ -15,7 +15,7 @@
  * @module
  */
 
-import { Map, Number } from "../input/intrinsics.ts";
+import { ArrayBuffer, Map, Number } from "../input/intrinsics.ts";
 import * as copy from "../c/copy.ts";
 import { typeError } from "../input/caller.ts";
 import * as views from "../input/views.ts";

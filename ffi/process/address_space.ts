@@ -5,15 +5,21 @@
  * @module
  */
 
+import {
+  ArrayBuffer,
+  BigInt,
+  byteIndexIn,
+  Number,
+  Uint8Array,
+} from "../input/intrinsics.ts";
 import { subarray } from "../input/views.ts";
-import { BigInt, Number } from "../input/intrinsics.ts";
 import { lastErrno } from "../c/error.ts";
 import {
   addressSpaceFunctions,
   remapFunctions,
   systemFunctions,
 } from "../c/functions.ts";
-import { cString } from "../c/string.ts";
+import { cString, fromCString } from "../c/string.ts";
 import { pageSize } from "./placement.ts";
 import { MUCH, requireStack } from "./stack.ts";
 
@@ -129,8 +135,12 @@ export function protectionOf(
 ): Protection | undefined {
   const maps = readMaps();
   if (maps === undefined) return undefined;
-  let [mapped, readable, writable, reserved] = [false, true, true, true];
-  let [shared, sourceOffset] = [true, 0];
+  let mapped = false;
+  let readable = true;
+  let writable = true;
+  let reserved = true;
+  let shared = true;
+  let sourceOffset = 0;
   let position = address;
   const end = address + size;
   for (const [, from, to, flags, offset, inode] of maps.matchAll(LINE)) {
@@ -166,32 +176,34 @@ export function protectionOf(
 const LINE = /^(\w+)-(\w+) (\S{4}) (\w+) \S+ (\d+)/gm;
 
 function readMaps(): string | undefined {
-  const decoder = new TextDecoder();
   let text = "";
-  const opened = readChunks("/proc/self/maps", (chunk) => {
-    text += decoder.decode(chunk, { stream: true });
+  const opened = readChunks(MAPS, (chunk) => {
+    // A path that is cut in two may look different, which does not matter.
+    text += fromCString(chunk);
   });
   return opened ? text : undefined;
 }
 
+const MAPS = cString("/proc/self/maps");
+const MAX_MAP_COUNT = cString("/proc/sys/vm/max_map_count");
 /** Bytes that are read at once. */
 const CHUNK = 64 * 1024;
 
 /** Reads a file of /proc in chunks. Returns false if it cannot be opened. */
 function readChunks(
-  path: string,
-  take: (chunk: Uint8Array, count: number) => void,
+  path: Uint8Array,
+  take: (chunk: Uint8Array) => void,
 ): boolean {
   const { open, read, close } = addressSpaceFunctions();
   requireStack(MUCH);
-  const fd = open(cString(path), 0x80000 /* O_CLOEXEC */);
+  const fd = open(path, 0x80000 /* O_CLOEXEC */);
   if (fd < 0) return false;
   try {
     const chunk = new Uint8Array(new ArrayBuffer(CHUNK));
     for (;;) {
       const count = Number(read(fd, chunk, BigInt(CHUNK)));
       if (count <= 0) return true;
-      take(subarray(chunk, 0, count), count);
+      take(subarray(chunk, 0, count));
     }
   } finally {
     close(fd);
@@ -204,13 +216,12 @@ function readChunks(
  */
 export function mappingsLeft(): number {
   let limit = Infinity;
-  readChunks("/proc/sys/vm/max_map_count", (chunk) => {
-    limit = parseInt(new TextDecoder().decode(chunk));
+  readChunks(MAX_MAP_COUNT, (chunk) => {
+    limit = Number(fromCString(chunk));
   });
   let used = 0;
-  readChunks("/proc/self/maps", (chunk, count) => {
-    let at = indexOf(chunk, NEWLINE, 0);
-    for (; at !== -1 && at < count; at = indexOf(chunk, NEWLINE, at + 1)) {
+  readChunks(MAPS, (chunk) => {
+    for (let at = -1; (at = byteIndexIn(chunk, NEWLINE, at + 1)) !== -1;) {
       used++;
     }
   });
@@ -218,10 +229,3 @@ export function mappingsLeft(): number {
 }
 
 const NEWLINE = 10;
-
-/** Taken at import, before anybody's code could have replaced it. */
-const indexOf = Function.prototype.call.bind(Uint8Array.prototype.indexOf) as (
-  bytes: Uint8Array,
-  byte: number,
-  from: number,
-) => number;

@@ -8,7 +8,16 @@
  * @module
  */
 
-import { BigInt, Math, Number } from "../input/intrinsics.ts";
+import {
+  ArrayBuffer,
+  BigInt,
+  BigUint64Array,
+  DataView,
+  indexIn,
+  Math,
+  Number,
+  Uint8Array,
+} from "../input/intrinsics.ts";
 import { addressOf } from "../c/copy.ts";
 import { lastErrno, Pmem2Error } from "../c/error.ts";
 import { errnoOf } from "../c/error_code.ts";
@@ -28,6 +37,11 @@ const UNSUPPORTED = (["EOPNOTSUPP", "ENOSYS", "EINVAL"] as const).map(errnoOf);
 
 /** The errors for when there is no room. */
 const NO_ROOM = (["ENOSPC", "EDQUOT", "EFBIG", "EIO"] as const).map(errnoOf);
+
+const SEEK_SET = 0;
+const SEEK_END = 2;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
 /** A part of a file that has no blocks. */
 interface Hole {
@@ -53,7 +67,7 @@ export function growFile(
   };
   if (info.size >= size) {
     const error = allocateHoles(fd, 0, size, 0, device, true);
-    if (error !== 0 && !UNSUPPORTED.includes(error)) refuse(error);
+    if (error !== 0 && indexIn(UNSUPPORTED, error) === -1) refuse(error);
     return;
   }
   checkLimit(path, size);
@@ -65,11 +79,13 @@ export function growFile(
   let error = allocateHoles(fd, 0, size, FALLOC_FL_KEEP_SIZE, listed, true) ||
     allocate(fd, [{ from: size - 1, to: size }], 0);
   if (error === 0) return;
-  if (UNSUPPORTED.includes(error)) {
+  if (indexIn(UNSUPPORTED, error) !== -1) {
     // NFS can allocate blocks, but not after the end of the file.
     error = allocate(fd, [{ from: info.size, to: size }], 0);
     if (error === 0) return;
-    if (UNSUPPORTED.includes(error)) return appendZeros(fd, path, size);
+    if (indexIn(UNSUPPORTED, error) !== -1) {
+      return appendZeros(fd, path, size);
+    }
   }
   giveBack(fd);
   refuse(error);
@@ -91,11 +107,11 @@ export function allocateRange(
   // A device has no blocks to allocate.
   if (error === ENODEV) return true;
   checkLimit(path, to);
-  if (NO_ROOM.includes(error)) {
+  if (indexIn(NO_ROOM, error) !== -1) {
     throw new Pmem2Error(-error, "fallocate", `to ${to} bytes`, path);
   }
   // Any other error is left to the write that follows.
-  return !UNSUPPORTED.includes(error);
+  return indexIn(UNSUPPORTED, error) === -1;
 }
 
 /**
@@ -133,7 +149,8 @@ const FALLOC_FL_KEEP_SIZE = 1;
 /** Calls fallocate(2) for each hole. Returns the number of an error, or 0. */
 function allocate(fd: number, holes: readonly Hole[], mode: number): number {
   const { fallocate } = allocationFunctions();
-  for (const { from, to } of holes) {
+  for (let i = 0; i < holes.length; i++) {
+    const { from, to } = holes[i]!;
     while (fallocate(fd, mode, BigInt(from), BigInt(to - from)) !== 0) {
       const error = lastErrno();
       if (error !== EINTR) return error;
@@ -185,18 +202,19 @@ function holesOf(fd: number, from: number, to: number): Hole[] | null {
       last ||= (flags & FIEMAP_EXTENT_LAST) !== 0;
       // Data inside of the inode gets blocks when it is stored to.
       if ((flags & FIEMAP_EXTENT_DATA_INLINE) !== 0) continue;
-      if (start > at) holes.push({ from: at, to: Math.min(start, to) });
+      if (start > at) {
+        holes[holes.length] = { from: at, to: Math.min(start, to) };
+      }
       at = Math.max(at, Math.min(start + length, to));
     }
     if (last) break;
   }
-  if (at < to) holes.push({ from: at, to });
+  if (at < to) holes[holes.length] = { from: at, to };
   return holes;
 }
 
 /** Lists holes with lseek(2), which takes unwritten blocks for holes; or returns null. */
 function seekHoles(fd: number, from: number, to: number): Hole[] | null {
-  const [SEEK_SET, SEEK_DATA, SEEK_HOLE] = [0, 3, 4];
   const { lseek } = fileFunctions();
   const seek = (at: number, what: number) =>
     Number(lseek(fd, BigInt(at), what));
@@ -208,7 +226,7 @@ function seekHoles(fd: number, from: number, to: number): Hole[] | null {
     if (hole >= to) break;
     const data = seek(hole, SEEK_DATA);
     at = data < 0 ? to : Math.min(data, to);
-    holes.push({ from: hole, to: at });
+    holes[holes.length] = { from: hole, to: at };
   }
   seek(0, SEEK_SET);
   return holes;
@@ -250,8 +268,10 @@ function checkLimit(path: string | null, size: number): void {
  * has to wait. Otherwise the blocks stay.
  */
 function giveBack(fd: number): void {
-  const [SEEK_SET, SEEK_END] = [0, 2];
-  const [F_SETSIG, F_SETLEASE, F_WRLCK, F_UNLCK] = [10, 1024, 1, 2];
+  const F_SETSIG = 10;
+  const F_SETLEASE = 1024;
+  const F_WRLCK = 1;
+  const F_UNLCK = 2;
   const SIGURG = 23;
   const { fcntl, lseek } = fileFunctions();
   const { ftruncate } = growthFunctions();
@@ -274,8 +294,8 @@ const ZEROS = 256 * 1024;
  * current end. If this fails, the zeros stay.
  */
 function appendZeros(fd: number, path: string, size: number): void {
-  const [SEEK_SET, SEEK_END] = [0, 2];
-  const [F_SETFL, O_APPEND] = [4, 0o2000];
+  const F_SETFL = 4;
+  const O_APPEND = 0o2000;
   const { fcntl, lseek } = fileFunctions();
   const { write } = growthFunctions();
   const zeros = new Uint8Array(new ArrayBuffer(ZEROS));

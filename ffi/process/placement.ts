@@ -10,7 +10,13 @@
  * @module
  */
 
-import { BigInt, Math, Number } from "../input/intrinsics.ts";
+import {
+  ArrayBuffer,
+  BigInt,
+  BigUint64Array,
+  Math,
+  Number,
+} from "../input/intrinsics.ts";
 import { systemFunctions } from "../c/functions.ts";
 import { alignUp } from "./alignment.ts";
 
@@ -102,7 +108,8 @@ export function isRationed(): boolean {
   const RLIMIT_AS = 9;
   const RLIM_INFINITY = 2n ** 64n - 1n;
   // struct rlimit: the limit in force is its first word.
-  const rlimit = new BigUint64Array(new ArrayBuffer(128)).fill(RLIM_INFINITY);
+  const rlimit = new BigUint64Array(new ArrayBuffer(128));
+  rlimit[0] = RLIM_INFINITY;
   systemFunctions().getrlimit(RLIMIT_AS, rlimit);
   return rlimit[0] !== RLIM_INFINITY;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { BigInt } from "../input/intrinsics.ts";
+import { ArrayBuffer, BigInt, Uint8Array } from "../input/intrinsics.ts";
 import { directoryFunctions, fileFunctions } from "../c/functions.ts";
 import { nameOf } from "../c/path_name.ts";
 import { fromCStringStrictly } from "../c/string.ts";

@@ -242,3 +242,79 @@ Deno.test("H20: nobody dies of global classes and functions that were replaced",
     }
     assert(replaced > 100);
   `));
+
+Deno.test("H20: native code writes to no array of a class that was replaced", () =>
+  assertSurvives(`
+    using scratch = new Scratch();
+    const path = scratch.file("file", 0);
+    Deno.truncateSync(path, 2 ** 30 + 8192);
+    Deno.chdir(path.slice(0, -"/file".length));
+    const bytes = new Uint8Array(8192);
+    const originals = {
+      ArrayBuffer, BigUint64Array, DataView, Float64Array, Uint32Array, Uint8Array,
+    };
+    const buffers = [];
+    const replaced = [];
+    for (const name of Object.keys(originals)) {
+      const Original = originals[name];
+      globalThis[name] = class {
+        constructor() {
+          replaced.push(name + new Error().stack);
+          if (name === "ArrayBuffer") return new Original(1);
+          const buffer = new originals.ArrayBuffer(8);
+          buffers.push(buffer);
+          return new Original(buffer);
+        }
+      };
+    }
+    try {
+      Pmem2Map.open("file", { length: 8192 }).close();
+      assertThrows(() => Pmem2Map.open("file", { offset: 1 }), Pmem2Error);
+      const source = Pmem2Source.open("file");
+      // More than libpmem2 may read at once.
+      source.read(bytes, 2 ** 30 - 4096);
+      source.write(bytes, 2 ** 30 - 4096);
+      try { source.deviceId(); } catch (error) { assert(error instanceof Pmem2Error); }
+      const map = Pmem2Map.from(source, { length: 4096 });
+      assertThrows(() => {
+        Pmem2Map.unsafeFromExisting(source, map.address, 4096, "page");
+      }, Pmem2Error);
+      map.fill(1, 0, 1000, { temporal: true });
+      map.close();
+      source.close();
+      const reservation = new Pmem2VmReservation(2 ** 21);
+      for (let at = 0; at < 8192; at += 4096) reservation.map(path, { at, length: 4096 });
+      reservation.fill(2, 100, 5000);
+      reservation.write(bytes, 0);
+      reservation.close({ maps: true });
+      // What has no blocks yet is listed first.
+      const sparse = scratch.directory + "/sparse";
+      Deno.writeFileSync(sparse, bytes);
+      Deno.truncateSync(sparse, 2 ** 20);
+      Pmem2Map.open(sparse, { size: 2 ** 21 }).close();
+    } finally {
+      Object.assign(globalThis, originals);
+    }
+    assertEquals(replaced, []);
+  `));
+
+Deno.test("H20: the limit of mappings is seen though the text functions were replaced", () =>
+  assertSurvives(
+    `
+    const reservations = [new Pmem2VmReservation(65536)];
+    const TypedArray = Object.getPrototypeOf(Uint8Array.prototype);
+    TypedArray.indexOf = () => -1;
+    TypedArray.subarray = function () { return this; };
+    const { prototype } = TextDecoder;
+    const { decode } = prototype;
+    prototype.decode = () => "99999999";
+    globalThis.TextDecoder = class { decode() { return "99999999"; } };
+    TextEncoder.prototype.encodeInto = () => ({ read: 0, written: 0 });
+    globalThis.parseInt = () => 99999999;
+    const error = assertThrows(() => {
+      for (;;) reservations.push(new Pmem2VmReservation(65536));
+    }, Pmem2Error);
+    prototype.decode = decode;
+    assertEquals(error.code, "ENOMEM");
+  `,
+  ));
