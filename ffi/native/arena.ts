@@ -58,13 +58,12 @@ const live = new Set<Arena>();
 
 /** Closes all maps in arenas that can be closed, and then the arenas. */
 function closeArenas(): void {
-  live.forEach(({ reservation }) => {
+  live.forEach((arena) => {
+    const { reservation } = arena;
     openUndoing();
     reservation.closeMaps();
     unmapAll();
-    if (!reservation.closed && reservation.findFirst() === null) {
-      reservation.delete();
-    }
+    if (!reservation.closed && reservation.findFirst() === null) arena.close();
   });
 }
 
@@ -168,6 +167,11 @@ class Arena implements MapArena {
   closeIfEmpty(): void {
     if (this.#used > 0) return;
     if (arenas[arenas.length - 1] === this && !inWorker) return;
+    this.close();
+  }
+
+  /** Frees the addresses. SAFETY: no map may be placed here any more. */
+  close(): void {
     this.reservation.delete();
     live.delete(this);
     const at = indexIn(arenas, this);

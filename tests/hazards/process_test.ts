@@ -240,3 +240,41 @@ Deno.test("H29: a program's own listeners use its maps when it ends, and Deno.ex
       assertEquals([ended.code, text.decode(ended.stdout)], [code, "persisted\\n"], text.decode(ended.stderr));
     }
   `));
+
+Deno.test("H29: maps can be made after everything was closed by an unload event", () =>
+  assertSurvives(`
+    using scratch = new Scratch();
+    const path = scratch.file("file", 8192);
+    const events = () => {
+      dispatchEvent(new Event("beforeunload"));
+      dispatchEvent(new Event("unload"));
+    };
+    const use = () => {
+      // One has views and is closed later, the others go at once.
+      for (let i = 0; i < 10; i++) {
+        const map = Pmem2Map.open(path);
+        if (i % 2 === 0) map.bytes.fill(i);
+        map.persist();
+        if (i > 0) map.close();
+      }
+      new Pmem2VmReservation(2 ** 21).map(path).fill(1);
+      Pmem2Source.open(path);
+    };
+    for (let i = 0; i < 5; i++) {
+      use();
+      events();
+    }
+    // A map that cannot be closed yet stays, and so do its addresses.
+    const map = Pmem2Map.open(path);
+    const bytes = map.bytes;
+    const pending = map.persistAsync();
+    events();
+    assert(!map.closed);
+    bytes[0] = 3;
+    use();
+    await pending;
+    events();
+    assert(map.closed);
+    assertEquals(bytes.length, 0);
+    use();
+  `));
