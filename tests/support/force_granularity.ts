@@ -5,7 +5,7 @@
  */
 
 import type { Granularity } from "@pmem2/pmem2";
-import { testDirectory } from "./scratch.ts";
+import { Scratch, testDirectory } from "./scratch.ts";
 
 const variable = "PMEM2_FORCE_GRANULARITY";
 
@@ -33,7 +33,7 @@ export function forceGranularity(
     [Symbol.dispose]() {
       if (before === undefined) Deno.env.delete(variable);
       else Deno.env.set(variable, before);
-      Deno.removeSync(directory, { recursive: true });
+      new Scratch(directory)[Symbol.dispose]();
     },
   };
 }

@@ -45,9 +45,16 @@ export class Scratch implements Disposable {
       Deno.removeSync(this.directory, { recursive: true });
     } catch (error) {
       // FUSE keeps what is still mapped under names of its own.
-      for (const { name } of Deno.readDirSync(this.directory)) {
+      for (const name of filesIn(this.directory)) {
         if (!name.startsWith(".fuse_hidden")) throw error;
       }
     }
   }
+}
+
+/** The names of the files in a directory, and in those in it. */
+function filesIn(directory: string): string[] {
+  return [...Deno.readDirSync(directory)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesIn(`${directory}/${name}`) : [name]
+  );
 }
