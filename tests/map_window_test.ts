@@ -59,7 +59,7 @@ Deno.test("two windows of one file, private and read-only maps are told apart wh
   const lines = Deno.inspect(reservation, { breakLength: 200 }).split("\n");
   assertEquals(lines.length, 6);
   const marks = lines.slice(2).map((line) =>
-    /page|byte/.test(line) && line.replace(/^.*?(page|byte) */, "")
+    line.replace(/^.*?(page|cache-line|byte) */, "")
   );
   assertEquals(marks, [
     path,
