@@ -6,7 +6,7 @@ Deno.test("nothing grows with maps and reservations that come and go", async () 
     "tests/endurance/soak.ts",
     {
       args: ["2000", "2000"],
-      flags: ["-A", "--v8-flags=--expose-gc"],
+      flags: ["-A", "--v8-flags=--expose-gc,--max-semi-space-size=1"],
       deadline: 600_000,
     },
   );
