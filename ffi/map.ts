@@ -138,6 +138,12 @@ export function mapOnce(map: () => Pmem2Map): Pmem2Map {
  * ```
  */
 export class Pmem2Map implements Pmem2Memory {
+  /**
+   * The size, or −1 if it must be checked whether the map is open.
+   *
+   * PERF: a walk over many maps that reads sizes misses the CPU's caches once less for each.
+   */
+  #size: number;
   readonly #native: NativeMap;
 
   static {
@@ -145,6 +151,7 @@ export class Pmem2Map implements Pmem2Memory {
       isObject(value) && #native in value ? value.#native : null;
     mapOf = (native) => (native.wrapper ??= new Pmem2Map(native)) as Pmem2Map;
     liveMap = Pmem2Map.#live;
+    nativeMap.onDisowned((wrapper) => (wrapper as Pmem2Map).#size = -1);
   }
 
   private constructor(native: NativeMap) {
@@ -153,6 +160,7 @@ export class Pmem2Map implements Pmem2Memory {
         "Cannot construct a Pmem2Map: use Pmem2Map.open, Pmem2Map.from or a reservation's map",
       );
     }
+    this.#size = native.access === 0 ? -1 : native.size;
     this.#native = native;
   }
 
@@ -336,7 +344,9 @@ export class Pmem2Map implements Pmem2Memory {
    * @throws {TypeError} If the map is closed.
    */
   get size(): number {
-    return Pmem2Map.#live(this, "get the size").size;
+    return isObject(this) && #size in this && this.#size !== -1
+      ? this.#size
+      : Pmem2Map.#live(this, "get the size").size;
   }
 
   /**

@@ -53,6 +53,7 @@ import "./native/arena.ts";
 import "./native/emulation.ts";
 import "./native/existing_map.ts";
 import "./native/map.ts";
+import "./native/map_index.ts";
 import "./native/new_map.ts";
 import "./native/persistence.ts";
 import "./native/remedy.ts";

@@ -313,7 +313,13 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
       checkInteger(action, "length", length);
       length = native.size - offset;
     }
-    return offset < native.size ? wrap(native.findAt(offset, length)) : null;
+    if (offset >= native.size || !native.search(offset, length)) return null;
+    // PERF: with the index, the CPU need not load the native map.
+    const { index } = native;
+    const position = index.search(native.base + offset);
+    return index.isFound(position) && index.wrappers[position] !== null
+      ? index.wrappers[position] as Pmem2Map
+      : wrapFound(native, position);
   }
 
   /**
@@ -433,7 +439,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
    */
   [Symbol.iterator](): IteratorObject<Pmem2Map, undefined> {
     const native = Pmem2VmReservation.#live(this, "walk the reservation");
-    return new MapIterator(new ForwardWalk(native, 0, undefined));
+    return new MapIterator(new ForwardWalk(native, 0, Infinity, mapOf));
   }
 
   /**
@@ -473,7 +479,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
     checkBoolean(action, "reverse", reverse);
     const native = Pmem2VmReservation.#live(this, action);
     const Direction = reverse ? ReverseWalk : ForwardWalk;
-    return new MapIterator(new Direction(native, from, to));
+    return new MapIterator(new Direction(native, from, to ?? Infinity, mapOf));
   }
 
   /**
@@ -1185,7 +1191,7 @@ class MapIterator extends Iterator<Pmem2Map, undefined> {
     const map = this.#walk.step();
     return map === null
       ? { done: true, value: undefined }
-      : { done: false, value: mapOf(map) };
+      : { done: false, value: map as Pmem2Map };
   }
 }
 
@@ -1193,6 +1199,13 @@ callable(import.meta.url, Pmem2VmReservation, MapIterator);
 
 function wrap(native: NativeMap | null): Pmem2Map | null {
   return native === null ? null : mapOf(native);
+}
+
+function wrapFound(native: NativeVmReservation, position: number): Pmem2Map {
+  const map = native.found(position);
+  const wrapper = mapOf(map);
+  native.index.wrap(map, wrapper);
+  return wrapper;
 }
 
 function ownMap(

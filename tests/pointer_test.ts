@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { add, halvesOf, toBigInt } from "../ffi/c/pointer.ts";
+import { add, toBigInt } from "../ffi/c/pointer.ts";
 
 Deno.test("toBigInt() is BigInt() for every size there is", () => {
   const edges = [0, 2 ** 31, 2 ** 32, 2 ** 33, 2 ** 47, 2 ** 52]
@@ -18,12 +18,4 @@ Deno.test("toBigInt() is BigInt() for every size there is", () => {
 Deno.test("add() adds as C's pointers do", () => {
   assertEquals(add(0x7fff_ffff_f000n, 2 ** 40 + 1), 0x80ff_ffff_f001n);
   assertEquals(add(2n ** 64n - 1n, 2), 1n);
-});
-
-Deno.test("halvesOf() gives the two halves as signed integers", () => {
-  assertEquals(halvesOf(0x7f12_8000_0010n), {
-    pointerLow: -0x7fff_fff0,
-    pointerHigh: 0x7f12,
-  });
-  assertEquals(halvesOf(2n ** 64n - 1n), { pointerLow: -1, pointerHigh: -1 });
 });

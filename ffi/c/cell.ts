@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Halves, Pointer } from "./pointer.ts";
+import type { Pointer } from "./pointer.ts";
 
 /**
  * Where C writes what it returns through a pointer parameter. The next call
@@ -41,14 +41,14 @@ export function received<P extends bigint>(): P {
 
 const halves = new Int32Array(memory.buffer);
 
-/** Returns the lower half of the pointer that C has just written. */
-export function receivedLow(): number {
-  return halves[0]!;
-}
-
-/** Whether C has just written this pointer. */
-export function isReceived(pointer: Halves): boolean {
-  return halves[0] === pointer.pointerLow && halves[1] === pointer.pointerHigh;
+/**
+ * Whether C has just written a pointer of an array, given as integers of 32 bits.
+ *
+ * PERF: comparing two bigints is a call.
+ */
+export function isReceivedAt(pointers: Int32Array, position: number): boolean {
+  return halves[0] === pointers[2 * position] &&
+    halves[1] === pointers[2 * position + 1];
 }
 
 /** Stores a pointer in the cell, for functions that read and clear it. */

@@ -10,9 +10,8 @@
 
 /** Taken at import, before anyone could replace them. */
 const toBig = BigInt;
-const toNumber = Number;
 const MAX_UINT32 = 2 ** 32 - 1;
-const { asIntN, asUintN } = BigInt;
+const { asUintN } = BigInt;
 
 declare const pointee: unique symbol;
 
@@ -27,25 +26,6 @@ export type MapPointer = Pointer<"pmem2_map">;
 export type VmReservationPointer = Pointer<"pmem2_vm_reservation">;
 export type BadBlockContextPointer = Pointer<"pmem2_badblock_context">;
 export type FunctionPointer = Pointer<"function">;
-
-/**
- * A pointer as two integers of 32 bits.
- *
- * PERF: V8 keeps such integers in the object itself, compares them without following
- * a reference, and finds them fastest in a `Map`.
- */
-export interface Halves {
-  readonly pointerLow: number;
-  readonly pointerHigh: number;
-}
-
-/** Splits a pointer into its halves. */
-export function halvesOf(pointer: bigint): Halves {
-  return {
-    pointerLow: toNumber(asIntN(32, pointer)),
-    pointerHigh: toNumber(asIntN(32, pointer >> 32n)),
-  };
-}
 
 /**
  * Does what `BigInt(bytes)` does, for an integer from 0 to 2^53.

@@ -18,6 +18,7 @@ const TheBigInt = BigInt;
 // Native code writes to arrays of these classes: no smaller ones may take their place.
 const TheArrayBuffer = ArrayBuffer;
 const TheUint8Array = Uint8Array;
+const TheInt32Array = Int32Array;
 const TheUint32Array = Uint32Array;
 const TheFloat64Array = Float64Array;
 const TheBigUint64Array = BigUint64Array;
@@ -72,6 +73,7 @@ export {
   TheBigUint64Array as BigUint64Array,
   TheDataView as DataView,
   TheFloat64Array as Float64Array,
+  TheInt32Array as Int32Array,
   TheMath as Math,
   TheNumber as Number,
   TheUint32Array as Uint32Array,

@@ -13,7 +13,7 @@ import { errnoOf } from "../c/error_code.ts";
 import * as functions from "../c/functions.ts";
 import { deepFlushFunctions } from "../c/functions.ts";
 import * as pointer from "../c/pointer.ts";
-import { type Halves, halvesOf, type MapPointer } from "../c/pointer.ts";
+import type { MapPointer } from "../c/pointer.ts";
 import * as granularity from "../input/granularity.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import type { Whole } from "../input/range.ts";
@@ -22,6 +22,7 @@ import { protectionOf } from "../process/address_space.ts";
 import { opened } from "../process/mapping_limit.ts";
 import { MUCH, requireStack } from "../process/stack.ts";
 import type { EmulatedMap } from "./emulation.ts";
+import type { MapIndex } from "./map_index.ts";
 import {
   emulatedPersistence,
   type Persistence,
@@ -151,29 +152,33 @@ export class SpanLink {
   }
 }
 
+/** Tells a `Pmem2Map` that its map is gone. */
+let disown: (wrapper: object) => void;
+
+/** Sets what tells a `Pmem2Map` that its map is gone. */
+export function onDisowned(callback: typeof disown): void {
+  disown = callback;
+}
+
 /** The native side of a map. */
-export class NativeMap implements Halves, Whole {
+export class NativeMap implements Whole {
   // PERF: the fields that a walk reads come first, side by side in memory.
-  readonly pointerLow: number;
-  readonly pointerHigh: number;
   /**
    * What may be done with the memory: the bits `OWN`, `READ` and `WRITE`. 0 if that
    * must be checked first, since the map is closed or borrowed.
    */
   access: number;
-  /**
-   * The map that came next at the last search, or null if there was none. It may be out
-   * of date, and is checked before use.
-   */
-  next: NativeMap | null | undefined;
-  /** The one `Pmem2Map` of this map, once a caller has got it. */
-  wrapper: object | null = null;
-  previous: NativeMap | null | undefined;
-  readonly pointer: MapPointer;
+  readonly size: number;
   readonly address: bigint;
   /** The address as a number. It is exact, since no address exceeds 2^52. */
   readonly start: number;
-  readonly size: number;
+  /** The one `Pmem2Map` of this map, once a caller has got it. */
+  wrapper: object | null = null;
+  /** The index that lists this map, or null. */
+  index: MapIndex | null = null;
+  /** The entry in the index. */
+  position = -1;
+  readonly pointer: MapPointer;
   readonly granularity: number;
   readonly traits: MapTraits;
   /** The caller's reservation that the map is in. */
@@ -202,14 +207,11 @@ export class NativeMap implements Halves, Whole {
     emulated: EmulatedMap | null = null,
   ) {
     const c = mapFunctions();
-    const { pointerLow, pointerHigh } = halvesOf(pointer);
-    this.pointerLow = pointerLow;
-    this.pointerHigh = pointerHigh;
     this.access = borrowed ? 0 : OWN | accessOf(traits);
-    this.pointer = pointer;
+    this.size = Number(c.pmem2_map_get_size(pointer));
     this.address = c.pmem2_map_get_address(pointer);
     this.start = Number(this.address);
-    this.size = Number(c.pmem2_map_get_size(pointer));
+    this.pointer = pointer;
     this.granularity = emulated === null
       ? c.pmem2_map_get_store_granularity(pointer)
       : emulated.granularity;
@@ -371,12 +373,18 @@ export class NativeMap implements Halves, Whole {
   lose(): void {
     if (!this.closed) this.traits.writeback.release();
     this.closed = true;
-    this.access = 0;
-    this.next = this.previous = undefined;
+    this.#revoke();
     if (this.#views !== null && !isDetached(this.#views.buffer)) {
       detach(this.#views.buffer);
     }
     this.#emptySpans();
+  }
+
+  #revoke(): void {
+    this.access = 0;
+    if (this.wrapper !== null) disown(this.wrapper);
+    this.index?.clear(this.position);
+    this.index = null;
   }
 
   /** Empties all views first, and then does what may fail. */
@@ -424,11 +432,10 @@ export class NativeMap implements Halves, Whole {
     this.closed = true;
     this.traits.writeback.release();
     opened.maps--;
-    this.access = 0;
+    this.#revoke();
     // Not `detach`: V8 may have to compile it first, which takes much stack.
     if (this.#views !== null) transfer(this.#views.buffer, 0);
     if (this.spans !== null) this.#emptySpans();
-    this.next = this.previous = undefined;
     if (waits) arena!.unmapLater(this);
     else (arena ?? this.owner)?.forget(this);
     this.#emulated?.closed();

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { BigInt, Number } from "../input/intrinsics.ts";
+import { Number } from "../input/intrinsics.ts";
 import type { NativeMap } from "./map.ts";
 import { type NativeVmReservation, pagesOf } from "./vm_reservation.ts";
 
@@ -39,49 +39,70 @@ export interface WalkOptions {
   reverse?: boolean | undefined;
 }
 
+/** Returns the one `Pmem2Map` of a native map. */
+type Wrap = (map: NativeMap) => object;
+
 /** Steps from map to map, for the iterator that the caller has. */
 export abstract class Walk {
   protected readonly reservation: NativeVmReservation;
   /** Addresses, since offsets change when the reservation is shrunk at its start. */
-  protected readonly from: bigint;
-  protected readonly to: bigint | null;
-  /** The map that was reached last, or null before the first step. */
-  #current: NativeMap | null = null;
-  #done = false;
+  protected readonly from: number;
+  protected readonly to: number;
+  /** The map that was reached by the last slow step; null before the first one. */
+  #reached: NativeMap | null = null;
+  /** The reservation's index as it was then: {@linkcode MapIndex.maps}. */
+  #maps: readonly NativeMap[] = [];
+  /** The same: {@linkcode MapIndex.changes}. */
+  protected changes = -1;
+  /** Where the map that was reached last is in it. */
+  protected position = -1;
+  /** Up to which entry a walk may go on fast: to one before this. */
+  protected limit = 0;
+  readonly #wrap: Wrap;
+  #done: boolean;
 
   constructor(
     reservation: NativeVmReservation,
     from: number,
-    to: number | undefined,
+    to: number,
+    wrap: Wrap,
   ) {
     this.reservation = reservation;
-    this.from = from === 0
-      ? reservation.address
-      : reservation.address + BigInt(from);
-    this.to = to === undefined ? null : reservation.address + BigInt(to);
-    this.#done = to !== undefined && to <= from;
+    this.from = reservation.base + from;
+    this.to = reservation.base + to;
+    this.#wrap = wrap;
+    this.#done = to <= from;
   }
 
-  /** Returns the next map. After the last one it returns null from then on. */
-  step(): NativeMap | null {
-    const current = this.#current;
-    // PERF: a step is short enough for V8 to inline it into the caller's loop.
-    const map = current !== null && current.access !== 0
-      ? this.next(current)
-      : this.#startOver();
-    return map !== null && this.covers(map) ? this.#current = map : this.#end();
+  /** Returns the `Pmem2Map` of the next map. After the last one it returns null from then on. */
+  step(): object | null {
+    const map = this.#next();
+    if (map === null || !this.covers(map)) return this.#end();
+    const wrapper = this.#wrap(map);
+    const { index } = this.reservation;
+    index.wrap(map, wrapper);
+    this.#reached = map;
+    this.#maps = index.maps;
+    this.changes = index.changes;
+    this.position = map.position;
+    this.limit = map.index === index ? index.search(this.to - 1) + 1 : 0;
+    return wrapper;
   }
 
-  #startOver(): NativeMap | null {
+  #next(): NativeMap | null {
     if (this.#done || this.reservation.closed) return null;
-    const current = this.#current;
+    const current = this.limit === 0
+      ? this.#reached
+      : this.#maps[this.position]!;
     if (current === null) return this.first();
     return current.live ? this.next(current) : this.resume(current);
   }
 
   #end(): null {
     this.#done = true;
-    return this.#current = null;
+    this.limit = 0;
+    this.#maps = [];
+    return this.#reached = null;
   }
 
   protected abstract first(): NativeMap | null;
@@ -94,6 +115,24 @@ export abstract class Walk {
 
 /** Walks from the first map to the last. */
 export class ForwardWalk extends Walk {
+  // PERF: this is short enough for V8 to inline it into the caller's loop.
+  override step(): object | null {
+    const { reservation } = this;
+    const { index } = reservation;
+    const next = this.position + 1;
+    if (
+      next < this.limit && index.changes === this.changes &&
+      reservation.findsNext(next)
+    ) {
+      const wrapper = index.wrappers[next]!;
+      if (wrapper !== null) {
+        this.position = next;
+        return wrapper;
+      }
+    }
+    return super.step();
+  }
+
   protected override first(): NativeMap | null {
     return this.#earliest(this.from);
   }
@@ -103,31 +142,30 @@ export class ForwardWalk extends Walk {
   }
 
   protected override resume(gone: NativeMap): NativeMap | null {
-    const map = this.#earliest(pagesOf(gone).to);
+    const map = this.#earliest(Number(pagesOf(gone).to));
     // A new map around that place would be out of order.
-    return map !== null && map.address <= gone.address
+    return map !== null && map.start <= gone.start
       ? this.reservation.findNext(map)
       : map;
   }
 
   protected override covers(map: NativeMap): boolean {
-    return this.to === null || map.address < this.to;
+    return map.start < this.to;
   }
 
-  #earliest(address: bigint): NativeMap | null {
+  #earliest(address: number): NativeMap | null {
     const { reservation } = this;
-    if (address <= reservation.address) return reservation.findFirst();
-    const rest = reservation.end - address;
-    return rest > 0n ? reservation.find(address, rest) : null;
+    const offset = address - reservation.base;
+    if (offset <= 0) return reservation.findFirst();
+    const rest = reservation.size - offset;
+    return rest > 0 ? reservation.findAt(offset, rest) : null;
   }
 }
 
 /** Walks from the last map to the first. */
 export class ReverseWalk extends Walk {
   protected override first(): NativeMap | null {
-    return this.to === null
-      ? this.reservation.findLast()
-      : this.#lastBefore(this.to);
+    return this.#lastBefore(this.to);
   }
 
   protected override next(map: NativeMap): NativeMap | null {
@@ -135,21 +173,22 @@ export class ReverseWalk extends Walk {
   }
 
   protected override resume(gone: NativeMap): NativeMap | null {
-    return this.#lastBefore(gone.address);
+    return this.#lastBefore(gone.start);
   }
 
   protected override covers(map: NativeMap): boolean {
-    return map.address + BigInt(map.size) > this.from;
+    return map.start + map.size > this.from;
   }
 
   /** Returns the last map that starts below an address. */
-  #lastBefore(address: bigint): NativeMap | null {
+  #lastBefore(address: number): NativeMap | null {
     const { reservation } = this;
-    if (address <= reservation.address) return null;
-    const rest = reservation.end - address;
-    const after = rest > 0n ? reservation.find(address, rest) : null;
+    const offset = address - reservation.base;
+    if (offset <= 0) return null;
+    const rest = reservation.size - offset;
+    const after = rest > 0 ? reservation.findAt(offset, rest) : null;
     if (after === null) return reservation.findLast();
-    return after.address < address ? after : reservation.findPrev(after);
+    return after.start < address ? after : reservation.findPrev(after);
   }
 }
 
