@@ -61,7 +61,8 @@ function closeArenas(): void {
   live.forEach((arena) => {
     const { reservation } = arena;
     openUndoing();
-    reservation.closeMaps();
+    unmapAll();
+    if (!reservation.closed) reservation.closeMaps();
     unmapAll();
     if (!reservation.closed && reservation.findFirst() === null) arena.close();
   });
@@ -152,13 +153,17 @@ class Arena implements MapArena {
   }
 
   unmapLater(map: NativeMap): void {
-    unmapLater(map, this);
+    this.reservation.forget(map);
+    unmapLater(map, sizeOf(map), this);
   }
 
   forget(map: NativeMap): void {
     // A map whose creation failed was never recorded.
-    if (!this.reservation.forget(map)) return;
-    this.#used -= sizeOf(map);
+    if (this.reservation.forget(map)) this.release(sizeOf(map));
+  }
+
+  release(bytes: number): void {
+    this.#used -= bytes;
     this.#tooLong = Infinity;
     this.closeIfEmpty();
   }

@@ -52,7 +52,7 @@ export interface MapOwner {
 
 /** The arena of a map, as far as the map uses it. */
 export interface MapArena {
-  /** Unmaps a closed map some time later. */
+  /** Removes a map that is closed from the records, and unmaps it some time later. */
   unmapLater(map: NativeMap): void;
   /** Removes a map that was unmapped from the records. */
   forget(map: NativeMap): void;
@@ -383,6 +383,7 @@ export class NativeMap implements Whole {
   #revoke(): void {
     this.access = 0;
     if (this.wrapper !== null) disown(this.wrapper);
+    this.wrapper = null;
     this.index?.clear(this.position);
     this.index = null;
   }

@@ -12,7 +12,8 @@
 import { cellWith } from "../c/cell.ts";
 import { mapFunctions } from "../c/functions.ts";
 import { requireStack } from "../process/stack.ts";
-import type { MapArena, NativeMap } from "./map.ts";
+import type { MapPointer } from "../c/pointer.ts";
+import type { NativeMap } from "./map.ts";
 
 /** Taken at import, since tests may replace the clock. */
 const now = performance.now.bind(performance);
@@ -24,9 +25,17 @@ const MOST = 256;
 /** How many bytes may wait, if it is more than one map. */
 const MOST_BYTES = 2 ** 30;
 
+/** Where maps wait. */
+interface Arena {
+  /** Counts bytes as unmapped. */
+  release(bytes: number): void;
+}
+
+/** PERF: the map itself is not kept: V8 would copy it at each garbage collection. */
 interface Waiting {
-  readonly map: NativeMap;
-  readonly arena: MapArena;
+  readonly pointer: MapPointer;
+  readonly size: number;
+  readonly arena: Arena;
   readonly since: number;
   next: Waiting | null;
 }
@@ -40,14 +49,22 @@ let last: Waiting | null = null;
 let count = 0;
 let bytes = 0;
 
-/** Keeps the memory of a closed map for some time. */
-export function unmapLater(map: NativeMap, arena: MapArena): void {
-  const entry = { map, arena, since: now(), next: null };
+/**
+ * Keeps the memory of a closed map for some time.
+ *
+ * @param size The size of the map in whole pages.
+ */
+export function unmapLater(
+  { pointer }: NativeMap,
+  size: number,
+  arena: Arena,
+): void {
+  const entry = { pointer, size, arena, since: now(), next: null };
   if (last === null) first = entry;
   else last.next = entry;
   last = entry;
   count++;
-  bytes += map.size;
+  bytes += size;
   listen();
 }
 
@@ -65,15 +82,15 @@ export function unmapDue(): void {
 }
 
 /** Unmaps the first one. Returns false at the limit of mappings, where it must wait. */
-function unmapFirst({ map, arena, next }: Waiting): boolean {
+function unmapFirst({ pointer, size, arena, next }: Waiting): boolean {
   requireStack();
-  const result = mapFunctions().pmem2_map_delete(cellWith(map.pointer));
+  const result = mapFunctions().pmem2_map_delete(cellWith(pointer));
   if (result !== 0) return false;
   first = next;
   if (next === null) last = null;
   count--;
-  bytes -= map.size;
-  arena.forget(map);
+  bytes -= size;
+  arena.release(size);
   return true;
 }
 

@@ -67,8 +67,12 @@ import { unmapDue } from "./unmapping.ts";
 // PERF: see preload.ts.
 const { cell, received } = cells;
 const { toBigInt } = pointer;
-const { addressSpaceFunctions, placementFunctions, reservationFunctions } =
-  functions;
+const {
+  addressSpaceFunctions,
+  mapFunctions,
+  placementFunctions,
+  reservationFunctions,
+} = functions;
 
 const ENOMEM = -errnoOf("ENOMEM");
 const PMEM2_E_MAPPING_EXISTS = numberOf("PMEM2_E_MAPPING_EXISTS");
@@ -337,10 +341,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   /** Returns the one object of a native map, which other native code may have made. */
   #known(pointer: MapPointer): NativeMap {
     const known = this.#maps.get(pointer);
-    // A closed map of an arena waits to be unmapped.
-    if (known !== undefined && (known.access !== 0 || known.arena !== null)) {
-      return known;
-    }
+    if (known !== undefined && known.access !== 0) return known;
     return this.#borrow(pointer, known);
   }
 
@@ -362,7 +363,9 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   forget(map: NativeMap): boolean {
     if (map.address < this.#full) this.#full = map.address;
-    return this.#maps.delete(map.pointer);
+    const known = this.#maps.delete(map.pointer);
+    if (this.count === 0 && this.index.length > 0) this.index.fill([]);
+    return known;
   }
 
   // Placing maps
@@ -379,8 +382,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   }
 
   #nextOccupied(from: bigint): AddressRange | null {
-    const map = this.find(from, this.end - from);
-    let next = map === null ? null : pagesOf(map);
+    const at = Number(from - this.address);
+    let next = this.search(at, this.size - at) ? foundPages() : null;
     for (let i = 0; i < this.#takenByOthers.length; i++) {
       const lost = this.#takenByOthers[i]!;
       if (lost.to > from && (next === null || lost.from < next.from)) {
@@ -501,7 +504,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     const byMmap = errno > -100_000 || errno === PMEM2_E_NO_ACCESS ||
       errno === PMEM2_E_NOSUPP;
     const size = wholePages(length);
-    if (!byMmap || this.find(address, size) !== null) return;
+    const at = Number(address - this.address);
+    if (!byMmap || this.search(at, Number(size))) return;
     // At the limit of mappings, V8 cannot get much memory either.
     if (reserve(address, size) || isInaccessible(address, size)) return;
     const protection = protectionOf(address, size);
@@ -641,6 +645,14 @@ function isLike(one: NativeMap, other: NativeMap): boolean {
 /** Rounds a length up to whole pages. */
 export function wholePages(length: number): bigint {
   return alignUp(BigInt(length), BigInt(pageSize()));
+}
+
+/** Returns the addresses of the map that C has just found, in whole pages. */
+function foundPages(): AddressRange {
+  const { pmem2_map_get_address, pmem2_map_get_size } = mapFunctions();
+  const map = received<MapPointer>();
+  const from = pmem2_map_get_address(map);
+  return { from, to: from + wholePages(Number(pmem2_map_get_size(map))) };
 }
 
 /** Returns the addresses of a map, in whole pages. */
