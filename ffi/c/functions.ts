@@ -16,6 +16,7 @@ export const persistenceFunctions = lazily(libpmem2.persistenceSymbols);
 export const memoryFunctions = lazily(libpmem2.memorySymbols);
 export const deepFlushFunctions = lazily(libpmem2.deepFlushSymbols);
 export const placementFunctions = lazily(libpmem2.placementSymbols);
+export const deletionFunctions = lazily(libpmem2.deletionSymbols);
 export const reservationFunctions = lazily(libpmem2.reservationSymbols);
 export const sourceFunctions = lazily(libpmem2.sourceSymbols);
 export const rasFunctions = lazily(libpmem2.rasSymbols);

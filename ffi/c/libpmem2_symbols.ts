@@ -135,14 +135,14 @@ export const placementSymbols = {
   pmem2_source_size: { parameters: [source, out], result: int },
 } as const satisfies SymbolTable;
 
-/** Functions of reservations, with the five searches. */
-export const reservationSymbols = {
+/** What is left to call when a program ends: apart, so that little is opened then. */
+export const deletionSymbols = {
   // int pmem2_vm_reservation_delete(struct pmem2_vm_reservation **rsv_ptr);
   pmem2_vm_reservation_delete: { parameters: [out], result: int },
-  // void *pmem2_vm_reservation_get_address(struct pmem2_vm_reservation *rsv);
-  pmem2_vm_reservation_get_address: { parameters: [rsv], result: address },
-  // size_t pmem2_vm_reservation_get_size(struct pmem2_vm_reservation *rsv);
-  pmem2_vm_reservation_get_size: { parameters: [rsv], result: size },
+} as const satisfies SymbolTable;
+
+/** Functions of reservations, with four of the five searches. */
+export const reservationSymbols = {
   // int pmem2_vm_reservation_extend(struct pmem2_vm_reservation *rsv,
   //     size_t size);
   pmem2_vm_reservation_extend: { parameters: [rsv, size], result: int },
@@ -230,8 +230,15 @@ export const existingMapSymbols = {
   },
 } as const satisfies SymbolTable;
 
-/** A function that this module never calls: every error has its text already. */
+/**
+ * Functions that this module never calls: it knows where a reservation is, and every
+ * error has its text already.
+ */
 export const unusedSymbols = {
+  // void *pmem2_vm_reservation_get_address(struct pmem2_vm_reservation *rsv);
+  pmem2_vm_reservation_get_address: { parameters: [rsv], result: address },
+  // size_t pmem2_vm_reservation_get_size(struct pmem2_vm_reservation *rsv);
+  pmem2_vm_reservation_get_size: { parameters: [rsv], result: size },
   // void pmem2_perror(const char *format, ...);
   pmem2_perror: { parameters: [buffer], result: nothing },
 } as const satisfies SymbolTable;

@@ -8,6 +8,7 @@
 import { BigInt, indexIn, Math, Number, Set } from "../input/intrinsics.ts";
 import { Pmem2Error } from "../c/error.ts";
 import { errnoOf, numberOf } from "../c/error_code.ts";
+import { deletionFunctions } from "../c/functions.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import { addressLimit, isRationed, pageSize } from "../process/placement.ts";
 import type { MapArena, NativeMap } from "./map.ts";
@@ -59,12 +60,10 @@ const live = new Set<Arena>();
 /** Closes all maps in arenas that can be closed, and then the arenas. */
 function closeArenas(): void {
   live.forEach((arena) => {
-    const { reservation } = arena;
-    openUndoing();
+    deletionFunctions();
+    arena.reservation.closeOwn();
     unmapAll();
-    if (!reservation.closed) reservation.closeMaps();
-    unmapAll();
-    if (!reservation.closed && reservation.findFirst() === null) arena.close();
+    arena.closeIfUnused();
   });
 }
 
@@ -170,13 +169,13 @@ class Arena implements MapArena {
 
   /** Frees the addresses, unless the next map goes here. */
   closeIfEmpty(): void {
-    if (this.#used > 0) return;
     if (arenas[arenas.length - 1] === this && !inWorker) return;
-    this.close();
+    this.closeIfUnused();
   }
 
-  /** Frees the addresses. SAFETY: no map may be placed here any more. */
-  close(): void {
+  /** Frees the addresses if there are no maps. */
+  closeIfUnused(): void {
+    if (this.#used > 0 || this.reservation.closed) return;
     this.reservation.delete();
     live.delete(this);
     const at = indexIn(arenas, this);

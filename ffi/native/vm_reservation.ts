@@ -69,6 +69,7 @@ const { cell, received } = cells;
 const { toBigInt } = pointer;
 const {
   addressSpaceFunctions,
+  deletionFunctions,
   mapFunctions,
   placementFunctions,
   reservationFunctions,
@@ -109,9 +110,9 @@ let findNext: ReturnType<
   typeof reservationFunctions
 >["pmem2_vm_reservation_map_find_next"];
 
-/** Opens the functions that search, fill holes and free a reservation. */
+/** Opens the functions that fill holes and free a reservation. */
 export function openUndoing(): void {
-  findNext = reservationFunctions().pmem2_vm_reservation_map_find_next;
+  deletionFunctions();
   addressSpaceFunctions();
 }
 
@@ -185,7 +186,10 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     unmapDue();
     find = placementFunctions().pmem2_vm_reservation_map_find;
     // Opens what closing needs: the permission may be revoked by then.
-    if (listed) openUndoing();
+    if (listed) {
+      openUndoing();
+      findNext = reservationFunctions().pmem2_vm_reservation_map_find_next;
+    }
     // For an arena, making the map checks the limit. But the page that all isolates
     // share must be placed before anything else.
     if (listed) checkMappingLimit("pmem2_vm_reservation_new");
@@ -574,6 +578,13 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return maps;
   }
 
+  /** Closes all maps that this module has made here, if they can be closed. */
+  closeOwn(): void {
+    this.#maps.forEach((map) => {
+      if (map.closeObstacle === null) map.delete();
+    });
+  }
+
   /** Closes all maps in the reservation that can be closed. */
   closeMaps(): void {
     const maps = this.list();
@@ -594,7 +605,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
       this.closed = true;
       this.#deleteAround();
     } else {
-      const { pmem2_vm_reservation_delete } = reservationFunctions();
+      const { pmem2_vm_reservation_delete } = deletionFunctions();
       const pointer = cellWith(this.pointer);
       clearMessage();
       const result = pmem2_vm_reservation_delete(pointer);

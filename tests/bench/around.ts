@@ -47,6 +47,33 @@ export async function* around({ loops }: Peers): AsyncGenerator<Comparison> {
   }
 }
 
+/** What a view takes with many maps under it. */
+export async function* under(_peers: Peers): AsyncGenerator<Comparison> {
+  const medium = media()[0]!;
+  using directory = new Directory(medium);
+  const path = directory.path("file");
+  Pmem2Map.open(path, { createNew: true, size: 16 * PAGE }).close();
+  for (const count of [1, 10, 100, 1000, 10_000]) {
+    using reservation = others(path, count);
+    const size = count * PAGE;
+    yield {
+      name: `new view of ${count.toLocaleString("en")} maps, ${medium.name}`,
+      against: null,
+      goal: null,
+      rounds: 31,
+      theirs: null,
+      ours: () => {
+        // A view lasts as long as its maps.
+        reservation.findLast()!.close();
+        reservation.map(path, { length: PAGE, at: size - PAGE });
+        const start = performance.now();
+        if (reservation.view(0, size).length !== size) throw new Error("Short");
+        return (performance.now() - start) * 1e6;
+      },
+    };
+  }
+}
+
 /** Pages of a file, side by side. */
 function others(path: string, count: number): Pmem2VmReservation {
   const reservation = new Pmem2VmReservation((count + 1) * PAGE);

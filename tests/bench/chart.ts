@@ -11,13 +11,15 @@ import { duration, growths } from "./table.ts";
 const [WIDTH, HEIGHT] = [720, 380];
 const PLOT = { left: 64, top: 16, right: 230, bottom: 44 };
 /** Readable on white and on black. */
-const COLORS = ["#0969da", "#bf5f00", "#2da44e", "#a040a0"];
+const COLORS = ["#0969da", "#bf5f00", "#2da44e", "#a040a0", "#c03050"];
 const TEXT = "#808080";
 
 export function drawGrowth(results: readonly Result[]): string {
   const all = growths(results);
   const points = all.flatMap(({ points }) => points);
-  const costs = points.flatMap(({ theirs, ours }) => [theirs, ours]);
+  const costs = points.flatMap(({ theirs, ours }) =>
+    theirs === null ? [ours] : [theirs, ours]
+  );
   // A logarithm has no place for 0 maps: they stand where 1 would.
   const x = scale(
     [0, ...points.map(({ maps }) => place(maps))],
@@ -46,8 +48,8 @@ export function drawGrowth(results: readonly Result[]): string {
   for (const [i, { label, points }] of all.entries()) {
     const sorted = points.toSorted((a, b) => a.maps - b.maps);
     for (const whose of ["ours", "theirs"] as const) {
-      const path = sorted.map((point) =>
-        `${x(place(point.maps))},${y(Math.log10(point[whose]))}`
+      const path = sorted.flatMap(({ maps, [whose]: cost }) =>
+        cost === null ? [] : [`${x(place(maps))},${y(Math.log10(cost))}`]
       ).join(" ");
       out.push(
         `<polyline points="${path}" fill="none" stroke="${

@@ -11,7 +11,7 @@
  */
 
 import { type Comparison, measure, type Result } from "./comparison.ts";
-import { around } from "./around.ts";
+import { around, under } from "./around.ts";
 import { drawGrowth } from "./chart.ts";
 import { append, open, view } from "./file.ts";
 import { type Peers, startPeers } from "./peers.ts";
@@ -33,6 +33,7 @@ const groups: Record<string, (peers: Peers) => AsyncGenerator<Comparison>> = {
   startup,
   heap,
   around,
+  under,
 };
 
 const json = Deno.args.includes("--json");

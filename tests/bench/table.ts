@@ -34,7 +34,8 @@ export interface Growth {
   readonly label: string;
   readonly points: readonly {
     readonly maps: number;
-    readonly theirs: number;
+    /** Null where nobody else does it. */
+    readonly theirs: number | null;
     readonly ours: number;
   }[];
 }
@@ -42,6 +43,7 @@ export interface Growth {
 const growing = [
   ["a step of a walk", /^walk ([\d,]+) windows/],
   ["find", /^find among ([\d,]+) windows/],
+  ["a new view of them all", /^new view of ([\d,]+) maps/],
   ["persist 64 bytes, page", /^persist with ([\d,]+) maps/],
   ["open and close", /^open and close with ([\d,]+) maps/],
 ] as const;
@@ -52,7 +54,7 @@ export function growths(results: readonly Result[]): Growth[] {
     label,
     points: results.flatMap(({ name, theirs, ours }) => {
       const count = pattern.exec(name)?.[1];
-      return count === undefined || theirs === null
+      return count === undefined
         ? []
         : [{ maps: Number(count.replace(/,/g, "")), theirs, ours }];
     }),
@@ -67,12 +69,15 @@ export function growth(results: readonly Result[]): string {
     ...new Set(all.flatMap(({ points }) => points.map(({ maps }) => maps))),
   ]
     .sort((a, b) => a - b);
-  const cells = (label: string, value: (maps: number) => number | undefined) =>
+  const cells = (
+    label: string,
+    value: (maps: number) => number | null | undefined,
+  ) =>
     [
       label.padEnd(30),
       ...counts.map((maps) => {
         const time = value(maps);
-        return (time === undefined ? "" : duration(time)).padStart(11);
+        return (time == null ? "" : duration(time)).padStart(11);
       }),
     ].join("").trimEnd();
   return [
@@ -83,10 +88,10 @@ export function growth(results: readonly Result[]): string {
     counts.map((count) => count.toLocaleString("en").padStart(11)).join(""),
     ...all.flatMap(({ label, points }) => {
       const at = (maps: number) => points.find((point) => point.maps === maps);
-      return [
-        cells(`${label}, C`, (maps) => at(maps)?.theirs),
-        cells(`${label}, ours`, (maps) => at(maps)?.ours),
-      ];
+      const ours = cells(`${label}, ours`, (maps) => at(maps)?.ours);
+      return points.some(({ theirs }) => theirs !== null)
+        ? [cells(`${label}, C`, (maps) => at(maps)?.theirs), ours]
+        : [ours];
     }),
   ].join("\n");
 }
