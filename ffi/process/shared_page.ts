@@ -104,8 +104,15 @@ function make(address: bigint): boolean {
 
 const MODE = cString("r+");
 
-/** More reads than it takes another isolate to fill in the page. */
-const PATIENCE = 200_000;
+/**
+ * For how many milliseconds another isolate may take to fill in the page. It does so at
+ * once, unless its thread has to wait for a CPU, or a worker is ended just then.
+ *
+ * SAFETY: two isolates with different pages would not wait for each other.
+ */
+const PATIENCE = 1000;
+/** Taken at import, since tests may replace the clock. */
+const now = performance.now.bind(performance);
 
 /** Whether another isolate has made the page at the address. */
 function isThere(address: bigint): boolean {
@@ -113,12 +120,13 @@ function isThere(address: bigint): boolean {
   const EFAULT = errnoOf("EFAULT");
   const { access } = addressSpaceFunctions();
   const { copy_out } = loaderFunctions();
-  for (let i = 0; i < PATIENCE; i++) {
+  const start = now();
+  do {
     // access() reads a path from the address, and fails with EFAULT if it cannot.
     if (access(address, F_OK) !== 0 && lastErrno() === EFAULT) return false;
     copy_out(words, address, 8n);
     if (words[0] === MARK) return true;
     if (words[0] !== 0n) return false;
-  }
+  } while (now() - start < PATIENCE);
   return false;
 }
