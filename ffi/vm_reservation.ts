@@ -34,7 +34,7 @@ import * as range from "./input/range.ts";
 import * as storeOptions from "./input/store_options.ts";
 import type { StoreOptions } from "./input/store_options.ts";
 import * as views from "./input/views.ts";
-import { drawReservation } from "./inspect/layout.ts";
+import { drawReservation, type LayoutMap } from "./inspect/layout.ts";
 import { canvasOf, DEFAULT_ITEMS } from "./inspect/options.ts";
 import * as maps from "./map.ts";
 import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
@@ -52,7 +52,7 @@ import {
   type Gap,
   gapsOf,
   ReverseWalk,
-  type Walk,
+  Walk,
   type WalkOptions,
 } from "./native/walk.ts";
 import { addressLimit, pageSize } from "./process/placement.ts";
@@ -1154,16 +1154,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
       pageSize: pageSize(),
       address: native.address,
       size: native.size,
-      maps: native.list().map(({ offset, size, granularity, traits }) => ({
-        offset,
-        size,
-        granularity: granularities[granularity]!,
-        sharing: traits.shared ? "shared" : "private",
-        path: traits.path,
-        sourceOffset: traits.sourceOffset,
-        readable: traits.readable,
-        writable: traits.writable,
-      })),
+      maps: drawnMaps(native),
       gaps: gapsOf(native),
     }, {
       ...canvas,
@@ -1175,12 +1166,37 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
 
 const DEFAULT_ROWS = 10;
 
+/** Returns what is drawn of the maps. SAFETY: a native map never gets to a method of arrays. */
+function drawnMaps(reservation: NativeVmReservation): LayoutMap[] {
+  const drawn: LayoutMap[] = [];
+  const maps = reservation.list();
+  for (let i = 0; i < maps.length; i++) {
+    const { offset, size, granularity, traits } = maps[i]!;
+    drawn[i] = {
+      offset,
+      size,
+      granularity: granularities[granularity]!,
+      sharing: traits.shared ? "shared" : "private",
+      path: traits.path,
+      sourceOffset: traits.sourceOffset,
+      readable: traits.readable,
+      writable: traits.writable,
+    };
+  }
+  return drawn;
+}
+
 /** An iterator over a walk. */
 class MapIterator extends Iterator<Pmem2Map, undefined> {
   readonly #walk: Walk;
 
   constructor(walk: Walk) {
     super();
+    if (!(walk instanceof Walk)) {
+      throw typeError(
+        "Cannot construct an iterator over maps: use a reservation's maps()",
+      );
+    }
     this.#walk = walk;
   }
 

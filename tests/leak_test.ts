@@ -72,3 +72,30 @@ Deno.test("nothing native is left behind by what is closed or refused", async ()
   );
   assertEquals(ended, { code: 0, signal: null, stdout: "", stderr: "" });
 });
+
+Deno.test("closed maps of a reservation that were walked are collected", async () => {
+  const { code, stdout, stderr } = await run(
+    `
+    import { Pmem2Source, Pmem2VmReservation } from "@pmem2/pmem2";
+    using source = Pmem2Source.anonymous(4096);
+    using reservation = new Pmem2VmReservation(2 ** 24);
+    declare const gc: () => void;
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    function makeAndClose() {
+      for (let i = 0; i < 200; i++) registry.register(reservation.map(source), i);
+      for (let i = 0; i < 3; i++) for (const map of reservation) map.size;
+      let kept = 0;
+      for (const map of reservation) if (kept++ > 0) map.close();
+    }
+    makeAndClose();
+    for (let i = 0; i < 20 && collected < 199; i++) {
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    console.log(collected);
+    `,
+    { flags: ["-A", "--v8-flags=--expose-gc"] },
+  );
+  assertEquals({ code, stdout }, { code: 0, stdout: "199\n" }, stderr);
+});

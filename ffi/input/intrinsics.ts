@@ -53,6 +53,16 @@ keep(OwnMap, TheMap);
 keep(OwnSet, TheSet);
 keep(OwnWeakMap, TheWeakMap);
 
+/**
+ * Makes an array without a prototype. It has indices and a length, and no methods.
+ *
+ * SAFETY: a program may define an index of `Array.prototype`. To add to an ordinary
+ * array, by assignment, would run the program's code then, which gets the value.
+ */
+export function bareArray<T>(): T[] {
+  return setPrototypeOf([], null) as T[];
+}
+
 /** Does what `array.indexOf(value, from)` does. */
 export const byteIndexIn = Function.prototype.call.bind(
   Uint8Array.prototype.indexOf,

@@ -5,10 +5,16 @@
  * @module
  */
 
-import { BigInt, indexIn, Math, Number, Set } from "../input/intrinsics.ts";
+import {
+  bareArray,
+  BigInt,
+  indexIn,
+  Math,
+  Number,
+  Set,
+} from "../input/intrinsics.ts";
 import { Pmem2Error } from "../c/error.ts";
 import { errnoOf, numberOf } from "../c/error_code.ts";
-import { deletionFunctions } from "../c/functions.ts";
 import type { MapSettings } from "../input/map_options.ts";
 import { addressLimit, isRationed, pageSize } from "../process/placement.ts";
 import type { MapArena, NativeMap } from "./map.ts";
@@ -52,7 +58,7 @@ function largestSize(): number {
 const inWorker = "WorkerGlobalScope" in globalThis;
 
 /** All arenas of this isolate. Maps are placed in the last one. */
-const arenas: Arena[] = [];
+const arenas = bareArray<Arena>();
 
 /** All arenas that are open, including those for one large map each. */
 const live = new Set<Arena>();
@@ -60,7 +66,6 @@ const live = new Set<Arena>();
 /** Closes all maps in arenas that can be closed, and then the arenas. */
 function closeArenas(): void {
   live.forEach((arena) => {
-    deletionFunctions();
     arena.reservation.closeOwn();
     unmapAll();
     arena.closeIfUnused();

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { ArrayBuffer, BigInt, Uint32Array } from "../input/intrinsics.ts";
+import {
+  ArrayBuffer,
+  bareArray,
+  BigInt,
+  Uint32Array,
+} from "../input/intrinsics.ts";
 import { cell, received } from "../c/cell.ts";
 import { check, clearMessage } from "../c/error.ts";
 import { existingMapFunctions, threadKeyFunctions } from "../c/functions.ts";
@@ -98,7 +103,7 @@ const SPARE_KEYS = 64;
 function checkKeys(action: string): void {
   if (libraryInfo().symbolVersion !== "LIBPMEM2_1.0") return;
   const { pthread_key_create, pthread_key_delete } = threadKeyFunctions();
-  const keys: number[] = [];
+  const keys = bareArray<number>();
   const key = new Uint32Array(new ArrayBuffer(128));
   while (keys.length < SPARE_KEYS && pthread_key_create(key, 0n) === 0) {
     keys[keys.length] = key[0]!;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isClosed } from "../input/argument.ts";
 import { Number, Uint8Array } from "../input/intrinsics.ts";
 import { cellWith } from "../c/cell.ts";
 import * as copy from "../c/copy.ts";
@@ -257,7 +258,12 @@ export class NativeMap implements Whole {
 
   /** The views. PERF: made at first use, since V8 counts their size as memory. */
   get views(): Views {
-    return this.#views ??= makeViews(this.address, this.size);
+    return this.#views ??= this.#makeViews();
+  }
+
+  #makeViews(): Views {
+    if (this.closed) throw isClosed("make a view", "map");
+    return makeViews(this.address, this.size);
   }
 
   /** Returns the offset of a view on the map's own buffer, or null for other views. */

@@ -12,6 +12,7 @@
 
 import {
   ArrayBuffer,
+  bareArray,
   BigUint64Array,
   Float64Array,
   Int32Array,
@@ -35,6 +36,7 @@ export class MapIndex {
   maps: readonly NativeMap[] = [];
   /** The `Pmem2Map` of each map, or null. */
   wrappers: (object | null)[] = [];
+  #cleared = 0;
   /** The pointers as integers of 32 bits, which V8 compares faster. */
   #halves = new Int32Array(0);
 
@@ -44,34 +46,51 @@ export class MapIndex {
     const starts = new Float64Array(length);
     const memory = new ArrayBuffer(8 * length);
     const pointers = new BigUint64Array(memory);
-    const wrappers: (object | null)[] = [];
+    const wrappers = bareArray<object | null>();
     for (let i = 0; i < length; i++) {
       const map = maps[i]!;
       starts[i] = map.start;
       wrappers[i] = map.wrapper;
-      if (map.access === 0) continue;
-      pointers[i] = map.pointer;
-      map.index = this;
-      map.position = i;
+      if (map.access !== 0) pointers[i] = map.pointer;
     }
+    // SAFETY: from here on there are only assignments. If one array was of this time and
+    // another of the time before, C would get the pointer of a map that is deleted.
     this.starts = starts;
     this.pointers = pointers;
     this.#halves = new Int32Array(memory);
     this.maps = maps;
     this.wrappers = wrappers;
     this.length = length;
+    this.#cleared = 0;
     this.changes++;
+    for (let i = 0; i < length; i++) {
+      const map = maps[i]!;
+      if (map.access === 0) continue;
+      map.index = this;
+      map.position = i;
+    }
+  }
+
+  /** Whether most entries are of maps that are closed, which it keeps from being collected. */
+  get isStale(): boolean {
+    return this.#cleared > this.length / 2;
   }
 
   /** Records the `Pmem2Map` of a map. */
   wrap(map: NativeMap, wrapper: object): void {
-    if (map.index === this) this.wrappers[map.position] = wrapper;
+    const { position } = map;
+    if (map.index === this && position < this.length) {
+      this.wrappers[position] = wrapper;
+    }
   }
 
   /** Makes an entry invalid, as its map is closed. */
   clear(position: number): void {
-    this.pointers[position] = 0n;
     this.changes++;
+    if (position >= this.length) return;
+    this.pointers[position] = 0n;
+    this.wrappers[position] = null;
+    this.#cleared++;
   }
 
   /** Returns the last entry that starts at or below an address, or −1. */

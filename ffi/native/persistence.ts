@@ -5,6 +5,7 @@
  * @module
  */
 
+import { bareArray } from "../input/intrinsics.ts";
 import * as copy from "../c/copy.ts";
 import * as functionPointer from "../c/function_pointer.ts";
 import type { Call4 } from "../c/function_pointer.ts";
@@ -239,7 +240,7 @@ interface MemoryFunctions {
   readonly memsetFn: FunctionPointer;
 }
 
-const shared: (Persistence | undefined)[] = [];
+const shared = bareArray<Persistence | undefined>();
 
 /** Returns the operations of a map. */
 export function persistenceOf(

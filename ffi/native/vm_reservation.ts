@@ -28,7 +28,7 @@
  * @module
  */
 
-import { BigInt, Map, Number, Set } from "../input/intrinsics.ts";
+import { bareArray, BigInt, Map, Number, Set } from "../input/intrinsics.ts";
 import * as cells from "../c/cell.ts";
 import { cellWith } from "../c/cell.ts";
 import { check, clearMessage, failure, Pmem2Error } from "../c/error.ts";
@@ -175,7 +175,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   /** There is no gap below this address. */
   #full: bigint;
   /** Holes in which other native code has mapped memory. */
-  readonly #takenByOthers: AddressRange[] = [];
+  readonly #takenByOthers = bareArray<AddressRange>();
 
   /**
    * @param address The address, or null to let the module choose.
@@ -338,8 +338,11 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   /** PERF: called after as many searches as the index has entries, so that it pays off. */
   #makeIndex(): void {
     this.#unlisted = -Infinity;
-    this.index.fill(this.list());
-    this.#unlisted = 0;
+    try {
+      this.index.fill(this.list());
+    } finally {
+      this.#unlisted = 0;
+    }
   }
 
   /** Returns the one object of a native map, which other native code may have made. */
@@ -367,9 +370,8 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   forget(map: NativeMap): boolean {
     if (map.address < this.#full) this.#full = map.address;
-    const known = this.#maps.delete(map.pointer);
-    if (this.count === 0 && this.index.length > 0) this.index.fill([]);
-    return known;
+    if (this.index.isStale) this.index.fill([]);
+    return this.#maps.delete(map.pointer);
   }
 
   // Placing maps
@@ -572,7 +574,7 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
 
   /** Lists all maps in address order. */
   list(): NativeMap[] {
-    const maps: NativeMap[] = [];
+    const maps = bareArray<NativeMap>();
     let map = this.findFirst();
     for (; map !== null; map = this.findNext(map)) maps[maps.length] = map;
     return maps;

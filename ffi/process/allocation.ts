@@ -10,6 +10,7 @@
 
 import {
   ArrayBuffer,
+  bareArray,
   BigInt,
   BigUint64Array,
   DataView,
@@ -184,7 +185,7 @@ function holesOf(fd: number, from: number, to: number): Hole[] | null {
     fiemapAddress = addressOf(list);
     fiemap = list;
   }
-  const holes: Hole[] = [];
+  const holes = bareArray<Hole>();
   let at = from;
   while (at < to) {
     fiemap.setBigUint64(0, BigInt(at), true);
@@ -218,7 +219,7 @@ function seekHoles(fd: number, from: number, to: number): Hole[] | null {
   const { lseek } = fileFunctions();
   const seek = (at: number, what: number) =>
     Number(lseek(fd, BigInt(at), what));
-  const holes: Hole[] = [];
+  const holes = bareArray<Hole>();
   let at = from;
   while (at < to) {
     const hole = seek(at, SEEK_HOLE);

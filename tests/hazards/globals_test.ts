@@ -318,3 +318,73 @@ Deno.test("H20: the limit of mappings is seen though the text functions were rep
     assertEquals(error.code, "ENOMEM");
   `,
   ));
+
+/** A reservation whose index is made anew while an index of arrays runs a program's code. */
+const indexed = `
+  using memory = Pmem2Source.anonymous(2 ** 20);
+  const page = memory.alignment;
+  using source = Pmem2Source.anonymous(page);
+  using reservation = new Pmem2VmReservation(64 * page);
+  for (let i = 0; i < 20; i++) reservation.map(source, { at: (i + 40) * page });
+  for (let i = 0; i < 3; i++) for (const _ of reservation);
+  for (let i = 0; i < 25; i++) reservation.map(source, { at: i * page });
+  /** Walks and searches while setters of Array.prototype get what is put into arrays. */
+  function taken(set, from = 0, to = 64) {
+    const put = Object.defineProperty;
+    for (let i = from; i < to; i++) {
+      put(Array.prototype, i, { configurable: true, get() {}, set(value) {
+        put(this, i, { value, writable: true, configurable: true, enumerable: true });
+        set(value, taken);
+      } });
+    }
+    try {
+      for (let i = 0; i < 60; i++) reservation.find(i % 25 * page);
+      for (const _ of reservation);
+      Deno.inspect(reservation);
+      reservation.view(0, 3 * page);
+    } catch {
+      // The setter's own error.
+    }
+    for (let i = from; i < to; i++) delete Array.prototype[i];
+  }
+`;
+
+Deno.test("H20: a setter of Array.prototype gets no native map", () =>
+  assertSurvives(`${indexed}
+    let native = 0;
+    taken((value) => {
+      if (typeof value?.delete === "function") native++;
+    });
+    assertEquals(native, 0);
+    assertEquals([...reservation].length, 45);
+  `));
+
+Deno.test("H20: a setter of Array.prototype that throws leaves walks whole", () =>
+  assertSurvives(`${indexed}
+    // In the middle of an array, and not of that of the native maps.
+    taken((value) => {
+      if (typeof value?.delete !== "function") throw new Error("not this one");
+    }, 40, 41);
+    for (let i = 0; i < 3; i++) {
+      const offsets = [...reservation].map(({ offset }) => offset / page);
+      assertEquals(offsets.length, 45);
+      assertEquals(offsets, offsets.toSorted((a, b) => a - b));
+    }
+    for (const map of reservation) map.close();
+    assertEquals([...reservation], []);
+  `));
+
+Deno.test("H20: Array.prototype.map gets no native map from what is printed", () =>
+  assertSurvives(`${indexed}
+    const { map } = Array.prototype;
+    let native = 0;
+    Array.prototype.map = function (...rest) {
+      for (let i = 0; i < this.length; i++) {
+        if (typeof this[i]?.delete === "function" && "traits" in this[i]) native++;
+      }
+      return Reflect.apply(map, this, rest);
+    };
+    Deno.inspect(reservation);
+    Array.prototype.map = map;
+    assertEquals(native, 0);
+  `));
