@@ -169,7 +169,7 @@ Deno.test("Pmem2Map.persist() of existing memory at page granularity returns", a
     await map.deepFlushAsync(0, 1);
     console.log("returned");
     `,
-    { deadline: 60_000 },
+    { deadline: 300_000 },
   );
   assertEquals([code, signal, stdout, stderr], [0, null, "returned\n", ""]);
 });

@@ -158,14 +158,15 @@ Deno.test("find() sees nothing at the end and past it", () => {
   }
 });
 
-Deno.test("find() hits 5,000 bytes, and not the rest of their pages", () => {
+Deno.test("find() hits the bytes of a file, and not the rest of its last page", () => {
   using scratch = new Scratch();
   using reservation = new Pmem2VmReservation(SIZE);
-  const map = reservation.map(scratch.file("a", 5000), { at: 0 });
-  assertEquals(map.size, 5000);
-  assertStrictEquals(reservation.find(4999), map);
-  assertEquals(reservation.find(5000), null);
-  assertEquals(reservation.find(8191), null);
+  const size = PAGE + 904;
+  const map = reservation.map(scratch.file("a", size), { at: 0 });
+  assertEquals(map.size, size);
+  assertStrictEquals(reservation.find(size - 1), map);
+  assertEquals(reservation.find(size), null);
+  assertEquals(reservation.find(2 * PAGE - 1), null);
   // Taken all the same.
   assertEquals([...reservation.gaps()], [{
     offset: 2 * PAGE,
