@@ -31,7 +31,7 @@ import { pathOf } from "./input/path.ts";
 import { storeFlags, type StoreOptions } from "./input/store_options.ts";
 import * as range from "./input/range.ts";
 import * as views from "./input/views.ts";
-import { drawMap } from "./inspect/layout.ts";
+import { drawMap, type DrawnMap } from "./inspect/layout.ts";
 import { canvasOf } from "./inspect/options.ts";
 import type { Pmem2Memory } from "./memory.ts";
 import { mapAnywhere } from "./native/arena.ts";
@@ -149,7 +149,8 @@ export class Pmem2Map implements Pmem2Memory {
   static {
     nativeMapOf = nativeOf = (value) =>
       isObject(value) && #native in value ? value.#native : null;
-    mapOf = (native) => (native.wrapper ??= new Pmem2Map(native)) as Pmem2Map;
+    mapOf = (native) =>
+      (native.wrapper ?? native.wrapIn(new Pmem2Map(native))) as Pmem2Map;
     liveMap = Pmem2Map.#live;
     nativeMap.onDisowned((wrapper) => (wrapper as Pmem2Map).#size = -1);
   }
@@ -1064,22 +1065,27 @@ export class Pmem2Map implements Pmem2Memory {
     // Printing an object to find an error must not throw another.
     if (!(isObject(this) && #native in this)) return "Pmem2Map {}";
     const canvas = canvasOf(options);
-    const { live, address, size, granularity, traits } = this.#native;
-    if (!live) return "Pmem2Map (closed)";
-    return canvas.indent(drawMap({
-      address,
-      size,
-      granularity: granularities[granularity]!,
-      sharing: traits.shared ? "shared" : "private",
-      path: traits.path,
-      sourceOffset: traits.sourceOffset,
-      readable: traits.readable,
-      writable: traits.writable,
-    }, canvas));
+    const native = this.#native;
+    if (!native.live) return "Pmem2Map (closed)";
+    const { address } = native;
+    return canvas.indent(drawMap({ address, ...drawnMap(native) }, canvas));
   }
 }
 
 callable(import.meta.url, Pmem2Map);
+
+/** Returns what is drawn of a map; internal to the module. */
+export function drawnMap({ size, granularity, traits }: NativeMap): DrawnMap {
+  return {
+    size,
+    granularity: granularities[granularity]!,
+    sharing: traits.shared ? "shared" : "private",
+    path: traits.path,
+    sourceOffset: traits.sourceOffset,
+    readable: traits.readable,
+    writable: traits.writable,
+  };
+}
 
 function closeMap(action: string, map: NativeMap): void {
   if (!map.live) return;

@@ -18,7 +18,6 @@ import {
   wrongType,
 } from "./input/argument.ts";
 import { callable, rangeError, typeError } from "./input/caller.ts";
-import { granularities } from "./input/granularity.ts";
 import {
   type MapSettings,
   mapSettings,
@@ -37,7 +36,7 @@ import * as views from "./input/views.ts";
 import { drawReservation, type LayoutMap } from "./inspect/layout.ts";
 import { canvasOf, DEFAULT_ITEMS } from "./inspect/options.ts";
 import * as maps from "./map.ts";
-import { liveSource, mapOnce, type Pmem2Map } from "./map.ts";
+import { drawnMap, liveSource, mapOnce, type Pmem2Map } from "./map.ts";
 import type { Pmem2Memory } from "./memory.ts";
 import type { NativeMap } from "./native/map.ts";
 import { alignmentOf, mappedLength } from "./native/new_map.ts";
@@ -319,7 +318,7 @@ export class Pmem2VmReservation implements Pmem2Memory, Iterable<Pmem2Map> {
     const position = index.search(native.base + offset);
     return index.isFound(position) && index.wrappers[position] !== null
       ? index.wrappers[position] as Pmem2Map
-      : wrapFound(native, position);
+      : mapOf(native.found(position));
   }
 
   /**
@@ -1171,17 +1170,8 @@ function drawnMaps(reservation: NativeVmReservation): LayoutMap[] {
   const drawn: LayoutMap[] = [];
   const maps = reservation.list();
   for (let i = 0; i < maps.length; i++) {
-    const { offset, size, granularity, traits } = maps[i]!;
-    drawn[i] = {
-      offset,
-      size,
-      granularity: granularities[granularity]!,
-      sharing: traits.shared ? "shared" : "private",
-      path: traits.path,
-      sourceOffset: traits.sourceOffset,
-      readable: traits.readable,
-      writable: traits.writable,
-    };
+    const map = maps[i]!;
+    drawn[i] = { offset: map.offset, ...drawnMap(map) };
   }
   return drawn;
 }
@@ -1215,13 +1205,6 @@ callable(import.meta.url, Pmem2VmReservation, MapIterator);
 
 function wrap(native: NativeMap | null): Pmem2Map | null {
   return native === null ? null : mapOf(native);
-}
-
-function wrapFound(native: NativeVmReservation, position: number): Pmem2Map {
-  const map = native.found(position);
-  const wrapper = mapOf(map);
-  native.index.wrap(map, wrapper);
-  return wrapper;
 }
 
 function ownMap(

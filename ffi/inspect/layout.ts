@@ -8,7 +8,7 @@ import type { Granularity } from "../input/granularity.ts";
 import { formatPath } from "./display_text.ts";
 
 /** What is drawn of each map. */
-interface DrawnMap {
+export interface DrawnMap {
   readonly size: number;
   readonly granularity: Granularity;
   readonly sharing: "shared" | "private";

@@ -66,7 +66,7 @@ const live = new Set<Arena>();
 /** Closes all maps in arenas that can be closed, and then the arenas. */
 function closeArenas(): void {
   live.forEach((arena) => {
-    arena.reservation.closeOwn();
+    arena.reservation.closeMaps();
     unmapAll();
     arena.closeIfUnused();
   });

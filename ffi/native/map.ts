@@ -386,6 +386,12 @@ export class NativeMap implements Whole {
     this.#emptySpans();
   }
 
+  /** Records the one `Pmem2Map` of this map. */
+  wrapIn(wrapper: object): object {
+    this.index?.wrap(this.position, wrapper);
+    return this.wrapper = wrapper;
+  }
+
   #revoke(): void {
     this.access = 0;
     if (this.wrapper !== null) disown(this.wrapper);

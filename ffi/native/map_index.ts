@@ -76,12 +76,9 @@ export class MapIndex {
     return this.#cleared > this.length / 2;
   }
 
-  /** Records the `Pmem2Map` of a map. */
-  wrap(map: NativeMap, wrapper: object): void {
-    const { position } = map;
-    if (map.index === this && position < this.length) {
-      this.wrappers[position] = wrapper;
-    }
+  /** Records the `Pmem2Map` of an entry. */
+  wrap(position: number, wrapper: object): void {
+    if (position < this.length) this.wrappers[position] = wrapper;
   }
 
   /** Makes an entry invalid, as its map is closed. */

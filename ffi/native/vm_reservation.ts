@@ -211,11 +211,6 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     opened.reservations++;
   }
 
-  /** The number of maps that are known. */
-  get count(): number {
-    return this.#maps.size;
-  }
-
   get noun(): string {
     return "reservation";
   }
@@ -234,11 +229,6 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   }
 
   // The searches
-
-  /** Finds the first map that intersects a range, which lies in the reservation. */
-  find(address: bigint, size: bigint): NativeMap | null {
-    return this.findAt(Number(address - this.address), Number(size));
-  }
 
   /** Finds the first map that intersects a range given by an offset. */
   findAt(offset: number, size: number): NativeMap | null {
@@ -364,8 +354,9 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
   }
 
   holds(map: NativeMap): boolean {
-    return !this.closed && map.address >= this.address &&
-      map.address < this.end && this.find(map.address, 1n) === map;
+    const offset = map.start - this.base;
+    return !this.closed && offset >= 0 && offset < this.size &&
+      this.findAt(offset, 1) === map;
   }
 
   forget(map: NativeMap): boolean {
@@ -580,19 +571,11 @@ export class NativeVmReservation implements MapOwner, Searchable, Whole {
     return maps;
   }
 
-  /** Closes all maps that this module has made here, if they can be closed. */
-  closeOwn(): void {
+  /** Closes all maps in the reservation that can be closed. */
+  closeMaps(): void {
     this.#maps.forEach((map) => {
       if (map.closeObstacle === null) map.delete();
     });
-  }
-
-  /** Closes all maps in the reservation that can be closed. */
-  closeMaps(): void {
-    const maps = this.list();
-    for (let i = 0; i < maps.length; i++) {
-      if (maps[i]!.closeObstacle === null) maps[i]!.delete();
-    }
   }
 
   /** Deletes the reservation. If C refuses, for example since it has maps, nothing changes. */
@@ -666,9 +649,4 @@ function foundPages(): AddressRange {
   const map = received<MapPointer>();
   const from = pmem2_map_get_address(map);
   return { from, to: from + wholePages(Number(pmem2_map_get_size(map))) };
-}
-
-/** Returns the addresses of a map, in whole pages. */
-export function pagesOf(map: NativeMap): AddressRange {
-  return { from: map.address, to: map.address + wholePages(map.size) };
 }

@@ -7,7 +7,8 @@
 
 import { Number } from "../input/intrinsics.ts";
 import type { NativeMap } from "./map.ts";
-import { type NativeVmReservation, pagesOf } from "./vm_reservation.ts";
+import { pagesEndOf } from "./spanning.ts";
+import type { NativeVmReservation } from "./vm_reservation.ts";
 
 /** A free range of a reservation, in whole pages. */
 export interface Gap {
@@ -80,7 +81,6 @@ export abstract class Walk {
     if (map === null || !this.covers(map)) return this.#end();
     const wrapper = this.#wrap(map);
     const { index } = this.reservation;
-    index.wrap(map, wrapper);
     this.#reached = map;
     this.#maps = index.maps;
     this.changes = index.changes;
@@ -142,7 +142,7 @@ export class ForwardWalk extends Walk {
   }
 
   protected override resume(gone: NativeMap): NativeMap | null {
-    const map = this.#earliest(Number(pagesOf(gone).to));
+    const map = this.#earliest(pagesEndOf(gone));
     // A new map around that place would be out of order.
     return map !== null && map.start <= gone.start
       ? this.reservation.findNext(map)
